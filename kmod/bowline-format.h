@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Every on-disk structure that the kernel targets and the updater share.
+ * Little-endian, packed, one sector = 512 bytes. docs/FORMAT.md is the prose.
+ */
+#ifndef BOWLINE_FORMAT_H
+#define BOWLINE_FORMAT_H
+
+#include <linux/types.h>
+
+#ifdef __KERNEL__
+#include <linux/build_bug.h>
+#define BOWLINE_SIZE(type, size) static_assert(sizeof(type) == (size))
+#else
+#define BOWLINE_SIZE(type, size) _Static_assert(sizeof(type) == (size), #type)
+#endif
+
+#define BOWLINE_SECTOR 512
+
+/* ---- the bow log: one block at byte 0 of the data device ---------------- */
+
+#define BOW_MAGIC           0x00574F42u /* a log */
+#define BOW_MAGIC_RESTORING 0x00424F57u /* a log whose restore has begun */
+#define BOW_VERSION         0x0100
+#define BOW_HEADER_SIZE     28
+#define BOW_ENTRY_SIZE      24
+
+struct bow_header {
+	__le32 magic;
+	__le16 version;
+	__le16 header_size; /* bytes; the entries start here */
+	__le32 block_size;  /* bytes: 512, 1024, 2048 or 4096 */
+	__le32 count;       /* entries in this block, at least 1 */
+	__le32 sequence;    /* 0 for the first block, +1 at each rollover */
+	__le64 sector0;     /* sector of the live contents of block 0 */
+} __attribute__((packed));
+BOWLINE_SIZE(struct bow_header, BOW_HEADER_SIZE);
+
+struct bow_entry {
+	__le64 source;   /* sector about to be overwritten */
+	__le64 dest;     /* sector where its old contents are */
+	__le32 size;     /* bytes, a multiple of the block size */
+	__le32 checksum; /* CRC-32 seeded with the source block; 0 = none */
+} __attribute__((packed));
+BOWLINE_SIZE(struct bow_entry, BOW_ENTRY_SIZE);
+
+/* ---- the update diff, format version 0 ---------------------------------- */
+
+#define UPDATE_MAGIC     "update\0" /* 8 bytes with the final NUL */
+#define UPDATE_VERSION_0 0
+
+struct update_super {
+	__u8 magic[8];
+	__u8 version;
+	__u8 block_bits; /* block = 1 << block_bits bytes, 9 to 31 */
+	__le16 pad0;
+	__le32 chunk_blocks; /* most blocks in one decompressed chunk */
+	char compression[16];
+	__le64 dir_offset; /* bytes, any alignment */
+	__le64 dir_compressed_size;
+	__le64 dir_n; /* entries with the sentinel, at least 1 */
+	__le64 pad1;
+} __attribute__((packed));
+BOWLINE_SIZE(struct update_super, 64);
+
+struct update_dirent {
+	__le32 dest_lo; /* block number in the image, 48 bits */
+	__le16 dest_hi;
+	__le16 src_hi; /* byte offset of the compressed chunk, 48 bits */
+	__le32 src_lo;
+	__le32 offset; /* block index inside the decompressed chunk */
+} __attribute__((packed));
+BOWLINE_SIZE(struct update_dirent, 16);
+
+#endif
