@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Force-included before every source of kmod/: the only place that knows
+ * kernel versions. The sources are written against the newest kernel; each
+ * shim says what changed and since when it is not needed any more.
+ */
+#ifndef BOWLINE_COMPAT_H
+#define BOWLINE_COMPAT_H
+
+#include <linux/version.h>
+
+#if LINUX_VERSION_CODE < KERNEL_VERSION(5, 10, 0)
+#error "Bowline's device-mapper targets need Linux 5.10 or newer"
+#endif
+
+/*
+ * dm_io() takes an I/O priority since 6.9 and since 6.1.83 and others. Kbuild
+ * counts the commas of its prototype. Callers use compat_dm_io().
+ */
+#if DM_IO_COMMAS == 3
+#define compat_dm_io(req, n, where, error_bits) \
+	dm_io((req), (n), (where), (error_bits))
+#elif DM_IO_COMMAS == 4
+#define compat_dm_io(req, n, where, error_bits) \
+	dm_io((req), (n), (where), (error_bits), IOPRIO_DEFAULT)
+#else
+#error "this kernel's dm_io() has arguments that nobody has looked at yet"
+#endif
+
+/* struct dm_io_request has one bi_opf since 6.0, two fields before. */
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 0, 0)
+#define COMPAT_DM_IO_OPF(op, flags) .bi_op = (op), .bi_op_flags = (flags)
+#else
+#define COMPAT_DM_IO_OPF(op, flags) .bi_opf = (op) | (flags)
+#endif
+
+/* __crc32c_le() became crc32c() in 6.14. */
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 14, 0)
+#define __crc32c_le(seed, p, len) crc32c((seed), (p), (len))
+#endif
+
+#endif
