@@ -61,13 +61,14 @@ int env_read(struct env *env);
 
 /*
  * The transitions. They update *env as well. 0, or -1 after error(): then the
- * old environment holds. id: UPDATE_ID_LEN hex digits.
+ * old environment holds. id: UPDATE_ID_LEN hex digits. slot: the slot of the
+ * update; it comes first in BOOT_ORDER and has all its attempts. base: the
+ * slot to fall back to; it comes first, and the other one is closed (LEFT 0).
+ * last: what bowline_last says from then on.
  */
 int env_store_trial(struct env *env, char slot, const char *id);
-int env_store_commit(struct env *env);
-/* base = the slot to fall back to; closes the trial slot (LEFT 0). */
-int env_store_rollback(struct env *env, char base);
-/* phase idle, no trial; last = what bowline_last says ("" leaves it). */
+int env_store_commit(struct env *env, char slot, const char *id);
+int env_store_rollback(struct env *env, char base, const char *last);
 int env_store_idle(struct env *env, const char *last);
 
 const char *phase_name(enum phase phase);

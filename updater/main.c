@@ -67,8 +67,9 @@ int main(int argc, char **argv)
 		return overview(stdout);
 	verb = find(argv[1]);
 	if (!verb) {
-		fprintf(stderr, "bowline: unknown verb '%s'; see "
-				"'bowline --help'\n",
+		fprintf(stderr,
+			"bowline: unknown verb '%s'; see "
+			"'bowline --help'\n",
 			argv[1]);
 		return 2;
 	}
