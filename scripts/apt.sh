@@ -1,0 +1,110 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# apt.sh SET ARCH TOOL ARGUMENT...
+#
+# Runs apt's TOOL (apt-get, apt-cache) for another machine, ARCH, on lists of
+# its own in out/cache, so that the host's apt stays as it is: adding an
+# architecture there makes every update fail while a mirror is in a sync.
+#
+# SET is 'release' (the suite as it was released) or 'updates' (with the
+# suite's security and other updates). Lists are fetched when they are missing
+# or a day old; without a network, old ones serve.
+set -eu
+. "$(dirname "$0")/lib.sh"
+
+[ $# -ge 3 ] || die "usage: apt.sh release|updates ARCH TOOL ARGUMENT..."
+SET=$1
+ARCH=$2
+shift 2
+SUITE=${SUITE:-bookworm}
+NATIVE=$(dpkg --print-architecture)
+STATE=$CACHE/apt-$SUITE-$SET-$ARCH
+
+# mirror SUITE FALLBACK: where the host gets SUITE from.
+mirror() {
+	env -u APT_CONFIG apt-get indextargets --format '$(RELEASE) $(REPO_URI)' \
+		'Created-By: Packages' 'Component: main' 2>/dev/null |
+		awk -v suite="$1" -v uri="$2" '
+			$1 == suite { uri = $2 }
+			END { print uri }'
+}
+
+source_line() {
+	printf 'deb%s [%ssigned-by=%s] %s %s main\n' "$1" "$2" \
+		/usr/share/keyrings/debian-archive-keyring.gpg "$4" "$3"
+}
+
+sources_for() {
+	source_line '' "arch=$ARCH,$NATIVE " "$1" "$2"
+	source_line -src '' "$1" "$2"
+}
+
+sources() {
+	main=$(mirror "$SUITE" http://deb.debian.org/debian/)
+	sources_for "$SUITE" "$main"
+	[ "$SET" = updates ] || return 0
+	sources_for "$SUITE-updates" "$main"
+	sources_for "$SUITE-security" "$(mirror "$SUITE-security" \
+		http://deb.debian.org/debian-security/)"
+}
+
+configuration() {
+	cat <<-END
+	Dir::Etc::SourceList "$STATE/sources.list";
+	Dir::Etc::SourceParts "-";
+	Dir::State "$STATE/state";
+	Dir::State::status "$STATE/status";
+	Dir::Cache "$STATE/cache";
+	Dir::Cache::pkgcache "pkgcache.bin";
+	Dir::Cache::srcpkgcache "srcpkgcache.bin";
+	APT::Architecture "$ARCH";
+	APT::Architectures { "$ARCH"; "$NATIVE"; };
+	APT::Get::List-Cleanup "true";
+	APT::Install-Recommends "false";
+	APT::Sandbox::User "";
+	APT::Update::Post-Invoke-Success "";
+	APT::Update::Post-Invoke "";
+	Acquire::Retries "5";
+	Acquire::Languages "none";
+	#clear APT::Update::Post-Invoke;
+	#clear APT::Update::Post-Invoke-Success;
+	#clear DPkg::Post-Invoke;
+	END
+}
+
+prepare() {
+	mkdir -p "$STATE/state/lists/partial" "$STATE/cache/archives/partial"
+	sources >"$STATE/sources.list"
+	configuration >"$STATE/apt.conf"
+	[ -f "$STATE/status" ] || : >"$STATE/status"
+}
+
+fresh() {
+	[ -n "$(find "$STATE/updated" -mmin -1440 2>/dev/null)" ]
+}
+
+update() {
+	fresh && return 0
+	say "package lists: $SUITE ($SET) for $ARCH"
+	prepare
+	if apt-get -q --error-on=any update >"$LOG/apt-$SET-$ARCH.log" 2>&1; then
+		touch "$STATE/updated"
+	elif [ -f "$STATE/updated" ]; then
+		say "package lists: no update possible, using the old ones"
+	else
+		tail -n 20 "$LOG/apt-$SET-$ARCH.log" >&2
+		die "cannot fetch the package lists of $SUITE for $ARCH"
+	fi
+}
+
+[ "$SET" = release ] || [ "$SET" = updates ] ||
+	die "set '$SET': expected release or updates"
+APT_CONFIG=$STATE/apt.conf
+export APT_CONFIG
+mkdir -p "$STATE"
+(
+	flock 8
+	update
+) 8>"$STATE/lock"
+exec "$@"

@@ -1,0 +1,23 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# kmod.sh BOARD [check]: the two device-mapper targets, built against the
+# board's kernel, in out/BOARD/kmod/; with 'check' only looked at, by the
+# compiler's extra warnings and by sparse.
+set -eu
+. "$(dirname "$0")/lib.sh"
+board "${1:-}"
+
+WHAT=${2:-modules}
+"$TOP/scripts/kernel.sh" "$BOARD"
+RELEASE=$(cat "$BOARD_OUT/kernel/release")
+
+build() {
+	make -C "$TOP/kmod" "$1" KDIR="$BOARD_OUT/kernel/build" \
+		O="$BOARD_OUT/kmod" ARCH="$(conf ARCH)" \
+		CROSS_COMPILE="$(cross "$(conf ARCH)")"
+}
+
+mkdir -p "$BOARD_OUT/kmod"
+logged "kmod-$BOARD-$WHAT" "kmod $WHAT for $BOARD, kernel $RELEASE" \
+	build "$WHAT"

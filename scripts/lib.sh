@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# shellcheck shell=sh
+#
+# What every script here shares. Sourced with the top folder as argument 0's
+# parent:  . "$(dirname "$0")/lib.sh"
+#
+# Afterwards: TOP, OUT, CACHE, LOG are absolute folders, and the tools are
+# Debian's own, whatever else the PATH offers.
+
+set -eu
+PATH=/usr/bin:/usr/sbin:/bin:/sbin:$PATH
+LC_ALL=C.UTF-8
+export PATH LC_ALL
+
+TOP=$(cd "$(dirname "$0")/.." && pwd)
+OUT=${OUT:-$TOP/out}
+CACHE=$OUT/cache
+LOG=$OUT/log
+mkdir -p "$CACHE" "$LOG"
+
+say() {
+	printf '%s\n' "$*" >&2
+}
+
+die() {
+	say "${0##*/}: $*"
+	exit 1
+}
+
+# key VALUE... : a short name for these inputs.
+key() {
+	printf '%s\n' "$@" | sha256sum | cut -c1-12
+}
+
+# tick PID TEXT: show that TEXT goes on while PID lives; on a terminal a line
+# that counts, elsewhere a line every half minute.
+tick() {
+	t=0
+	while kill -0 "$1" 2>/dev/null; do
+		sleep 1
+		t=$((t + 1))
+		if [ -t 2 ]; then
+			printf '\r%s: %d s ' "$2" "$t" >&2
+		elif [ $((t % 30)) = 0 ]; then
+			say "$2: $t s so far"
+		fi
+	done
+	if [ -t 2 ] && [ "$t" -gt 0 ]; then
+		printf '\r\033[K' >&2
+	fi
+}
+
+# logged NAME TEXT COMMAND... : run COMMAND with its output in out/log/NAME.log
+# and one line, TEXT, here. If it fails the end of the log follows.
+logged() {
+	name=$1
+	text=$2
+	shift 2
+	say "$text"
+	"$@" >"$LOG/$name.log" 2>&1 &
+	job=$!
+	trap 'kill $job 2>/dev/null; exit 130' INT TERM
+	tick $job "$text"
+	status=0
+	wait $job || status=$?
+	trap - INT TERM
+	[ $status = 0 ] && return 0
+	tail -n 30 "$LOG/$name.log" >&2
+	die "$text: failed with status $status, all of it in $LOG/$name.log"
+}
+
+# filled DIR COMMAND... : make sure DIR exists; otherwise COMMAND fills a new
+# folder, given as its last argument, that becomes DIR only when it is whole.
+# Two fills of one DIR at once wait for each other.
+filled() {
+	dir=$1
+	shift
+	[ -d "$dir" ] && return 0
+	mkdir -p "$(dirname "$dir")"
+	exec 9>"$dir.lock"
+	flock 9
+	if [ ! -d "$dir" ]; then
+		rm -rf "$dir.part"
+		mkdir "$dir.part"
+		"$@" "$dir.part"
+		mv "$dir.part" "$dir"
+	fi
+	exec 9>&-
+	rm -f "$dir.lock"
+}
+
+# board NAME: check NAME, set BOARD, BOARD_DIR, BOARD_OUT, BOARD_CONF.
+board() {
+	BOARD=${1:-}
+	[ -n "$BOARD" ] || die "usage: ${0##*/} BOARD"
+	BOARD_DIR=$TOP/boards/$BOARD
+	BOARD_CONF=$BOARD_DIR/board.conf
+	BOARD_OUT=$OUT/$BOARD
+	[ -f "$BOARD_CONF" ] || die "board '$BOARD': no $BOARD_CONF; known" \
+		"boards: $(cd "$TOP/boards" && echo */board.conf |
+			sed 's,/board.conf,,g')"
+	mkdir -p "$BOARD_OUT"
+}
+
+# conf KEY [DEFAULT]: the value of KEY in the board file.
+conf() {
+	value=$(sed -n "s/^$1=//p" "$BOARD_CONF")
+	if [ -z "$value" ]; then
+		[ $# -gt 1 ] || die "$BOARD_CONF: no value for $1"
+		value=$2
+	fi
+	printf '%s\n' "$value"
+}
+
+# cross ARCH: the prefix of the compiler for a machine as Debian names it;
+# nothing for this machine.
+cross() {
+	[ "$1" != "$(dpkg --print-architecture)" ] || return 0
+	echo "$(dpkg-architecture -f -a"$1" -qDEB_HOST_GNU_TYPE)-"
+}
