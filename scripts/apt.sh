@@ -23,7 +23,7 @@ STATE=$CACHE/apt-$SUITE-$SET-$ARCH
 
 # mirror SUITE FALLBACK: where the host gets SUITE from.
 mirror() {
-	env -u APT_CONFIG apt-get indextargets --format '$(RELEASE) $(REPO_URI)' \
+	apt-get indextargets --format '$(RELEASE) $(REPO_URI)' \
 		'Created-By: Packages' 'Component: main' 2>/dev/null |
 		awk -v suite="$1" -v uri="$2" '
 			$1 == suite { uri = $2 }
@@ -88,7 +88,7 @@ update() {
 	fresh && return 0
 	say "package lists: $SUITE ($SET) for $ARCH"
 	prepare
-	if apt-get -q --error-on=any update >"$LOG/apt-$SET-$ARCH.log" 2>&1; then
+	if apt-get -c "$STATE/apt.conf" -q --error-on=any update >"$LOG/apt-$SET-$ARCH.log" 2>&1; then
 		touch "$STATE/updated"
 	elif [ -f "$STATE/updated" ]; then
 		say "package lists: no update possible, using the old ones"
@@ -100,11 +100,12 @@ update() {
 
 [ "$SET" = release ] || [ "$SET" = updates ] ||
 	die "set '$SET': expected release or updates"
-APT_CONFIG=$STATE/apt.conf
-export APT_CONFIG
 mkdir -p "$STATE"
 (
 	flock 8
 	update
 ) 8>"$STATE/lock"
-exec "$@"
+TOOL=$1
+shift
+# By option, not by APT_CONFIG: only so it has the last word over the host's.
+exec "$TOOL" -c "$STATE/apt.conf" "$@"
