@@ -13,20 +13,20 @@
 #define BOARD_VALUE_MAX 256
 
 struct board {
-	char name[BOARD_VALUE_MAX];         /* BOARD */
-	char system[BOARD_VALUE_MAX];       /* SYSTEM: device or file */
-	char stage[BOARD_VALUE_MAX];        /* STAGE */
-	char data[BOARD_VALUE_MAX];         /* DATA */
-	char boot[2][BOARD_VALUE_MAX];      /* BOOT_A, BOOT_B */
+	char name[BOARD_VALUE_MAX];	    /* BOARD */
+	char system[BOARD_VALUE_MAX];	    /* SYSTEM: device or file */
+	char stage[BOARD_VALUE_MAX];	    /* STAGE */
+	char data[BOARD_VALUE_MAX];	    /* DATA */
+	char boot[2][BOARD_VALUE_MAX];	    /* BOOT_A, BOOT_B */
 	char data_mount[BOARD_VALUE_MAX];   /* DATA_MOUNT, "/data" */
 	char env_config[BOARD_VALUE_MAX];   /* ENV_CONFIG, /etc/fw_env.config */
 	char env_default[BOARD_VALUE_MAX];  /* ENV_DEFAULT */
 	char version_file[BOARD_VALUE_MAX]; /* VERSION_FILE: IMAGE_VERSION=N */
-	char keys[BOARD_VALUE_MAX];         /* KEYS: folder of *.pem */
-	char health[BOARD_VALUE_MAX];       /* HEALTH: folder of checks */
-	char watchdog[BOARD_VALUE_MAX];     /* WATCHDOG: device, or "" */
-	unsigned int watchdog_timeout;      /* seconds */
-	unsigned int health_deadline;       /* seconds */
+	char keys[BOARD_VALUE_MAX];	    /* KEYS: folder of *.pem */
+	char health[BOARD_VALUE_MAX];	    /* HEALTH: folder of checks */
+	char watchdog[BOARD_VALUE_MAX];	    /* WATCHDOG: device, or "" */
+	unsigned int watchdog_timeout;	    /* seconds */
+	unsigned int health_deadline;	    /* seconds */
 };
 
 /*

@@ -78,6 +78,12 @@ static int open_or_renew(struct uboot_ctx *ctx)
 	return 0;
 }
 
+static int set(struct uboot_ctx *ctx, const struct env_pair *pair)
+{
+	return libuboot_set_env(ctx, pair->name,
+				pair->value[0] ? pair->value : NULL);
+}
+
 static int ubootenv_store(const struct env_pair *pairs, size_t n)
 {
 	struct uboot_ctx *ctx = start();
@@ -88,7 +94,7 @@ static int ubootenv_store(const struct env_pair *pairs, size_t n)
 	if (open_or_renew(ctx))
 		goto exit_ctx;
 	for (size_t i = 0; i < n; i++)
-		if (libuboot_set_env(ctx, pairs[i].name, pairs[i].value)) {
+		if (set(ctx, &pairs[i])) {
 			error("the environment does not take '%s=%s'",
 			      pairs[i].name, pairs[i].value);
 			goto close_ctx;

@@ -146,7 +146,8 @@ int env_read(struct env *env)
 
 struct expect {
 	const struct env_pair *pairs;
-	size_t n, seen;
+	size_t n;
+	bool seen[VAR_COUNT];
 	const char *wrong;
 };
 
@@ -157,10 +158,28 @@ static void compare(void *arg, const char *name, const char *value)
 	for (size_t i = 0; i < e->n; i++) {
 		if (strcmp(e->pairs[i].name, name))
 			continue;
-		e->seen++;
+		e->seen[i] = true;
 		if (strcmp(e->pairs[i].value, value))
 			e->wrong = name;
 	}
+}
+
+/* After a store: every value as written, every removed variable gone. */
+static int read_back(const struct env_pair *pairs, size_t n)
+{
+	struct expect e = { .pairs = pairs, .n = n };
+
+	if (env_backend->load(compare, &e))
+		return error("the environment cannot be read back after the "
+			     "store");
+	for (size_t i = 0; i < n; i++)
+		if (pairs[i].value[0] && !e.seen[i])
+			e.wrong = pairs[i].name;
+	if (e.wrong)
+		return error("the environment store did not take: '%s' is not "
+			     "what was written",
+			     e.wrong);
+	return 0;
 }
 
 /*
@@ -169,17 +188,8 @@ static void compare(void *arg, const char *name, const char *value)
  */
 static int store(struct env *env, const struct env_pair *pairs, size_t n)
 {
-	struct expect e = { .pairs = pairs, .n = n };
-
-	if (env_backend->store(pairs, n))
+	if (env_backend->store(pairs, n) || read_back(pairs, n))
 		return -1;
-	if (env_backend->load(compare, &e))
-		return error("the environment cannot be read back after the "
-			     "store");
-	if (e.wrong || e.seen != n)
-		return error("the environment store did not take: '%s' is not "
-			     "what was written",
-			     e.wrong ? e.wrong : "a variable");
 	return env_read(env);
 }
 
@@ -193,11 +203,12 @@ static const char *left_name(char slot)
 	return vars[slot == 'A' ? VAR_BOOT_A_LEFT : VAR_BOOT_B_LEFT].name;
 }
 
-int env_store_trial(struct env *env, char slot, const char *id)
+static int store_update(struct env *env, enum phase phase, char slot,
+			const char *id)
 {
 	char left[] = { '0' + env->attempts, 0 }, trial[] = { slot, 0 };
 	const struct env_pair pairs[] = {
-		{ vars[VAR_PHASE].name, "trial" },
+		{ vars[VAR_PHASE].name, phase_name(phase) },
 		{ vars[VAR_TRIAL].name, trial },
 		{ vars[VAR_UPDATE].name, id },
 		{ vars[VAR_BOOT_ORDER].name, order_first(slot) },
@@ -205,29 +216,37 @@ int env_store_trial(struct env *env, char slot, const char *id)
 	};
 
 	return store(env, pairs, sizeof(pairs) / sizeof(pairs[0]));
+}
+
+int env_store_trial(struct env *env, char slot, const char *id)
+{
+	return store_update(env, PHASE_TRIAL, slot, id);
 }
 
 int env_store_commit(struct env *env, char slot, const char *id)
 {
-	char left[] = { '0' + env->attempts, 0 }, trial[] = { slot, 0 };
+	return store_update(env, PHASE_COMMIT, slot, id);
+}
+
+int env_store_rollback(struct env *env, const char *last)
+{
 	const struct env_pair pairs[] = {
-		{ vars[VAR_PHASE].name, "commit" },
-		{ vars[VAR_TRIAL].name, trial },
-		{ vars[VAR_UPDATE].name, id },
-		{ vars[VAR_BOOT_ORDER].name, order_first(slot) },
-		{ left_name(slot), left },
+		{ vars[VAR_PHASE].name, "rollback" },
+		{ vars[VAR_LAST].name, last },
 	};
 
 	return store(env, pairs, sizeof(pairs) / sizeof(pairs[0]));
 }
 
-int env_store_rollback(struct env *env, char base, const char *last)
+int env_store_undone(struct env *env, char base, const char *last)
 {
 	const struct env_pair pairs[] = {
-		{ vars[VAR_PHASE].name, "rollback" },
+		{ vars[VAR_PHASE].name, "idle" },
+		{ vars[VAR_TRIAL].name, "" },
+		{ vars[VAR_UPDATE].name, "" },
+		{ vars[VAR_LAST].name, last },
 		{ vars[VAR_BOOT_ORDER].name, order_first(base) },
 		{ left_name(other_slot(base)), "0" },
-		{ vars[VAR_LAST].name, last },
 	};
 
 	return store(env, pairs, sizeof(pairs) / sizeof(pairs[0]));
@@ -237,6 +256,8 @@ int env_store_idle(struct env *env, const char *last)
 {
 	const struct env_pair pairs[] = {
 		{ vars[VAR_PHASE].name, "idle" },
+		{ vars[VAR_TRIAL].name, "" },
+		{ vars[VAR_UPDATE].name, "" },
 		{ vars[VAR_LAST].name, last },
 	};
 

@@ -13,7 +13,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#define ENV_VALUE_MAX 128 /* bytes of a value with its NUL; longer = invalid */
+#define ENV_VALUE_MAX 128 /* bytes of a value with its NUL; longer = invalid \
+			   */
 #define UPDATE_ID_LEN 16  /* hex digits of an update's identity */
 
 enum phase { PHASE_IDLE, PHASE_TRIAL, PHASE_COMMIT, PHASE_ROLLBACK };
@@ -26,9 +27,9 @@ struct env {
 	char order[4]; /* "A B", "B A", "A" or "B" */
 	char left[2];  /* attempts left of A and B: '0' to '9' */
 	enum phase phase;
-	char trial; /* 'A', 'B' or 0 */
+	char trial;			/* 'A', 'B' or 0 */
 	char update[UPDATE_ID_LEN + 1]; /* or "" */
-	unsigned int attempts;          /* 1 to 9 */
+	unsigned int attempts;		/* 1 to 9 */
 	char last[ENV_VALUE_MAX];
 };
 
@@ -46,7 +47,8 @@ struct env_ops {
 		    void *arg);
 	/*
 	 * Stores all pairs in one write of the redundant environment, durable
-	 * on return; an unreadable environment is made anew from its default.
+	 * on return; a value "" removes the variable; an unreadable
+	 * environment is made anew from its default.
 	 */
 	int (*store)(const struct env_pair *pairs, size_t n);
 };
@@ -61,14 +63,18 @@ int env_read(struct env *env);
 
 /*
  * The transitions. They update *env as well. 0, or -1 after error(): then the
- * old environment holds. id: UPDATE_ID_LEN hex digits. slot: the slot of the
- * update; it comes first in BOOT_ORDER and has all its attempts. base: the
- * slot to fall back to; it comes first, and the other one is closed (LEFT 0).
- * last: what bowline_last says from then on.
+ * old environment holds. id: UPDATE_ID_LEN hex digits. last: what bowline_last
+ * says from then on.
+ *
+ * trial, commit: the slot of the update comes first in BOOT_ORDER and has all
+ * its attempts. rollback: the decision to undo. undone: idle again, the slot
+ * base first and the other one closed (LEFT 0), for its kernel belongs to a
+ * system that is gone. idle: no update in play, the slots stay as they are.
  */
 int env_store_trial(struct env *env, char slot, const char *id);
 int env_store_commit(struct env *env, char slot, const char *id);
-int env_store_rollback(struct env *env, char base, const char *last);
+int env_store_rollback(struct env *env, const char *last);
+int env_store_undone(struct env *env, char base, const char *last);
 int env_store_idle(struct env *env, const char *last);
 
 const char *phase_name(enum phase phase);

@@ -21,9 +21,9 @@
 #include "io.h"
 
 #define STAGE_RECORD_SIZE 4096
-#define STAGE_HEAD        (64u << 10)
-#define STAGE_HEAD_MAX    ((2u << 20) - STAGE_HEAD)
-#define STAGE_PAYLOAD     (2u << 20)
+#define STAGE_HEAD	  (64u << 10)
+#define STAGE_HEAD_MAX	  ((2u << 20) - STAGE_HEAD)
+#define STAGE_PAYLOAD	  (2u << 20)
 
 enum stage_phase {
 	STAGE_EMPTY,  /* nothing staged, or done with */
@@ -34,11 +34,11 @@ enum stage_phase {
 struct stage_record {
 	enum stage_phase phase;
 	char id[UPDATE_ID_LEN + 1];
-	char base;          /* the slot that was running at install */
-	uint64_t payload;   /* bytes of the diff at STAGE_PAYLOAD */
-	uint64_t image;     /* bytes of the new system image */
-	uint32_t attempt;   /* the last attempt the initramfs saw, 0 = none */
-	char reason[64];    /* why the last attempt ended, or "" */
+	char base;	  /* the slot that was running at install */
+	uint64_t payload; /* bytes of the diff at STAGE_PAYLOAD */
+	uint64_t image;	  /* bytes of the new system image */
+	uint32_t attempt; /* the last attempt the initramfs saw, 0 = none */
+	char reason[64];  /* why the last attempt ended, or "" */
 };
 
 /*

@@ -10,8 +10,8 @@
 #ifndef BOWLINE_VERBS_H
 #define BOWLINE_VERBS_H
 
-#define VERB(name)                              \
-	int cmd_##name(int argc, char **argv);  \
+#define VERB(name)                             \
+	int cmd_##name(int argc, char **argv); \
 	extern const char help_##name[];
 
 VERB(boot)
