@@ -36,18 +36,14 @@ key() {
 # that counts, elsewhere a line every half minute.
 tick() {
 	t=0
-	while kill -0 "$1" 2>/dev/null; do
-		sleep 1
+	while sleep 1 && kill -0 "$1" 2>/dev/null; do
 		t=$((t + 1))
 		if [ -t 2 ]; then
-			printf '\r%s: %d s ' "$2" "$t" >&2
+			printf '\r\033[K%s: %d s ' "$2" "$t" >&2
 		elif [ $((t % 30)) = 0 ]; then
 			say "$2: $t s so far"
 		fi
 	done
-	if [ -t 2 ] && [ "$t" -gt 0 ]; then
-		printf '\r\033[K' >&2
-	fi
 }
 
 # logged NAME TEXT COMMAND... : run COMMAND with its output in out/log/NAME.log
@@ -57,13 +53,20 @@ logged() {
 	text=$2
 	shift 2
 	say "$text"
-	"$@" >"$LOG/$name.log" 2>&1 &
-	job=$!
-	trap 'kill $job 2>/dev/null; exit 130' INT TERM
-	tick $job "$text"
+	tick $$ "$text" &
+	ticker=$!
 	status=0
-	wait $job || status=$?
-	trap - INT TERM
+	# Not "if ( ... )": that would switch off set -e inside COMMAND.
+	set +e
+	(
+		set -e
+		"$@"
+	) >"$LOG/$name.log" 2>&1
+	status=$?
+	set -e
+	kill $ticker 2>/dev/null || :
+	wait $ticker 2>/dev/null || :
+	[ ! -t 2 ] || printf '\r\033[K' >&2
 	[ $status = 0 ] && return 0
 	tail -n 30 "$LOG/$name.log" >&2
 	die "$text: failed with status $status, all of it in $LOG/$name.log"
@@ -102,9 +105,9 @@ board() {
 	mkdir -p "$BOARD_OUT"
 }
 
-# conf KEY [DEFAULT]: the value of KEY in the board file.
+# conf KEY [DEFAULT]: the value of KEY in the board file, without quotes.
 conf() {
-	value=$(sed -n "s/^$1=//p" "$BOARD_CONF")
+	value=$(sed -n "s/^$1=//p" "$BOARD_CONF" | sed 's/^"\(.*\)"$/\1/')
 	if [ -z "$value" ]; then
 		[ $# -gt 1 ] || die "$BOARD_CONF: no value for $1"
 		value=$2
