@@ -1,0 +1,754 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * One thread reads both images and gathers changed blocks into chunks; the
+ * others compress them. The chunks wait in a ring and are written in the order
+ * in which they were filled, so the file does not depend on the scheduling.
+ */
+#define _GNU_SOURCE
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <zstd.h>
+
+#include "diff.h"
+#include "err.h"
+#include "progress.h"
+
+#define PIECE	      (1u << 20) /* bytes of an image read at once, at least */
+#define SAME_LOOKBACK 64 /* blocks of a chunk searched for an equal one */
+
+/* ---- making ------------------------------------------------------------- */
+
+enum job_state { JOB_FREE, JOB_READY, JOB_BUSY, JOB_DONE, JOB_FAILED };
+
+struct job {
+	enum job_state state;
+	uint8_t *raw;
+	uint32_t blocks; /* filled in raw */
+	uint64_t *sums;	 /* one a block, to find equal ones */
+	uint32_t first;	 /* its entries: first <= i < end */
+	uint32_t end;
+	uint8_t *packed;
+	size_t packed_size;
+};
+
+struct ring {
+	pthread_mutex_t lock;
+	pthread_cond_t changed;
+	struct job *jobs;
+	unsigned int n;
+	unsigned int head; /* being filled */
+	unsigned int work; /* next to compress */
+	unsigned int tail; /* next to write */
+	int stop;
+};
+
+struct maker {
+	const struct diff_options *options;
+	uint32_t block_bits;
+	size_t packed_max;
+	struct dev *old, *new;
+	const char *out;
+	char *tmp;
+	int fd;
+	uint64_t pos;  /* bytes written to fd */
+	uint64_t size; /* of the whole file */
+	struct update_dirent *entries;
+	uint32_t n, room;
+	pthread_t *threads;
+	unsigned int n_threads;
+	struct ring ring;
+};
+
+static uint64_t sum_block(const uint8_t *block, uint32_t size)
+{
+	uint64_t sum = 0xcbf29ce484222325u, word;
+
+	for (uint32_t i = 0; i < size; i += sizeof(word)) {
+		memcpy(&word, block + i, sizeof(word));
+		sum = (sum ^ word) * 0x100000001b3u;
+		sum ^= sum >> 29;
+	}
+	return sum;
+}
+
+static int write_out(struct maker *m, const void *data, size_t len)
+{
+	const uint8_t *p = data;
+
+	while (len) {
+		ssize_t n = pwrite(m->fd, p, len, m->pos);
+
+		if (n <= 0)
+			return error_errno("cannot write '%s'", m->tmp);
+		p += n;
+		m->pos += n;
+		len -= n;
+	}
+	return 0;
+}
+
+/* Compressed with a checksum, so that a flipped bit is found when read. */
+static ZSTD_CCtx *compressor(const struct diff_options *options)
+{
+	ZSTD_CCtx *zstd = ZSTD_createCCtx();
+
+	if (!zstd)
+		return NULL;
+	ZSTD_CCtx_setParameter(zstd, ZSTD_c_compressionLevel, options->level);
+	ZSTD_CCtx_setParameter(zstd, ZSTD_c_checksumFlag, 1);
+	return zstd;
+}
+
+/* Bytes written to @to, or 0 after error(). */
+static size_t compress(const struct diff_options *options, ZSTD_CCtx *zstd,
+		       void *to, size_t room, const void *from, size_t size)
+{
+	size_t n;
+
+	if (options->compression == UPDATE_NONE) {
+		memcpy(to, from, size);
+		return size;
+	}
+	n = zstd ? ZSTD_compress2(zstd, to, room, from, size) : 0;
+	if (!n || ZSTD_isError(n)) {
+		error("cannot compress %zu bytes: %s", size,
+		      n ? ZSTD_getErrorName(n) : "out of memory");
+		return 0;
+	}
+	return n;
+}
+
+static void compress_job(struct maker *m, ZSTD_CCtx *zstd, struct job *job)
+{
+	struct ring *ring = &m->ring;
+
+	job->state = JOB_BUSY;
+	pthread_mutex_unlock(&ring->lock);
+	job->packed_size =
+		compress(m->options, zstd, job->packed, m->packed_max, job->raw,
+			 (size_t)job->blocks << m->block_bits);
+	pthread_mutex_lock(&ring->lock);
+	job->state = job->packed_size ? JOB_DONE : JOB_FAILED;
+	pthread_cond_broadcast(&ring->changed);
+}
+
+static void *worker(void *arg)
+{
+	struct maker *m = arg;
+	struct ring *ring = &m->ring;
+	ZSTD_CCtx *zstd = compressor(m->options);
+
+	pthread_mutex_lock(&ring->lock);
+	while (!ring->stop) {
+		struct job *job = &ring->jobs[ring->work];
+
+		if (job->state != JOB_READY) {
+			pthread_cond_wait(&ring->changed, &ring->lock);
+			continue;
+		}
+		ring->work = (ring->work + 1) % ring->n;
+		compress_job(m, zstd, job);
+	}
+	pthread_mutex_unlock(&ring->lock);
+	ZSTD_freeCCtx(zstd);
+	return NULL;
+}
+
+static enum job_state wait_done(struct ring *ring, struct job *job)
+{
+	enum job_state state;
+
+	pthread_mutex_lock(&ring->lock);
+	while (job->state == JOB_READY || job->state == JOB_BUSY)
+		pthread_cond_wait(&ring->changed, &ring->lock);
+	state = job->state;
+	pthread_mutex_unlock(&ring->lock);
+	return state;
+}
+
+static void set_src(struct update_dirent *entry, uint64_t src)
+{
+	entry->src_lo = cpu_to_le32((uint32_t)src);
+	entry->src_hi = cpu_to_le16((uint16_t)(src >> 32));
+}
+
+/* Writes the oldest chunk; only now is its place in the file known. */
+static int write_tail(struct maker *m)
+{
+	struct ring *ring = &m->ring;
+	struct job *job = &ring->jobs[ring->tail];
+
+	if (wait_done(ring, job) == JOB_FAILED)
+		return -1;
+	for (uint32_t i = job->first; i < job->end; i++)
+		set_src(&m->entries[i], m->pos);
+	if (write_out(m, job->packed, job->packed_size))
+		return -1;
+	job->state = JOB_FREE;
+	job->blocks = 0;
+	ring->tail = (ring->tail + 1) % ring->n;
+	return 0;
+}
+
+/* Hands the chunk being filled to the workers, and takes the next one. */
+static int submit_head(struct maker *m)
+{
+	struct ring *ring = &m->ring;
+	struct job *job = &ring->jobs[ring->head];
+
+	job->end = m->n;
+	pthread_mutex_lock(&ring->lock);
+	job->state = JOB_READY;
+	pthread_cond_broadcast(&ring->changed);
+	pthread_mutex_unlock(&ring->lock);
+	ring->head = (ring->head + 1) % ring->n;
+	return ring->head == ring->tail ? write_tail(m) : 0;
+}
+
+/* Writes every chunk that is under way. */
+static int drain(struct maker *m)
+{
+	struct ring *ring = &m->ring;
+
+	if (ring->jobs[ring->head].blocks && submit_head(m))
+		return -1;
+	while (ring->tail != ring->head)
+		if (write_tail(m))
+			return -1;
+	return 0;
+}
+
+/* The place of an equal block among the last of the chunk, or -1. */
+static int64_t find_same(const struct maker *m, const struct job *job,
+			 const uint8_t *block, uint64_t sum)
+{
+	uint32_t size = m->options->block_size, i = job->blocks;
+
+	for (; i-- && job->blocks - i <= SAME_LOOKBACK;)
+		if (job->sums[i] == sum &&
+		    !memcmp(job->raw + (size_t)i * size, block, size))
+			return i;
+	return -1;
+}
+
+static int add_entry(struct maker *m, uint64_t dest, uint32_t offset)
+{
+	struct update_dirent *entry;
+
+	if ((m->n + 1) * sizeof(*entry) > UPDATE_MAX_DIR)
+		return error("more than %u blocks differ: use a larger "
+			     "--block-size",
+			     m->n);
+	if (m->n == m->room) {
+		m->room = m->room ? 2 * m->room : 4096;
+		entry = realloc(m->entries, m->room * sizeof(*entry));
+		if (!entry)
+			return error("out of memory for the directory");
+		m->entries = entry;
+	}
+	entry = &m->entries[m->n++];
+	entry->dest_lo = cpu_to_le32((uint32_t)dest);
+	entry->dest_hi = cpu_to_le16((uint16_t)(dest >> 32));
+	entry->offset = cpu_to_le32(offset);
+	set_src(entry, m->pos);
+	return 0;
+}
+
+static int add_block(struct maker *m, uint64_t dest, const uint8_t *block)
+{
+	const struct diff_options *o = m->options;
+	struct job *job = &m->ring.jobs[m->ring.head];
+	uint64_t sum = sum_block(block, o->block_size);
+	int64_t same = find_same(m, job, block, sum);
+
+	if (same >= 0)
+		return add_entry(m, dest, same);
+	if (job->blocks == o->chunk_size / o->block_size) {
+		if (submit_head(m))
+			return -1;
+		job = &m->ring.jobs[m->ring.head];
+	}
+	if (!job->blocks)
+		job->first = m->n;
+	memcpy(job->raw + (size_t)job->blocks * o->block_size, block,
+	       o->block_size);
+	job->sums[job->blocks] = sum;
+	return add_entry(m, dest, job->blocks++);
+}
+
+/* Compares @len bytes at @offset, the new ones padded to whole blocks. */
+static int add_piece(struct maker *m, uint64_t offset, const uint8_t *new,
+		     size_t len, const uint8_t *old, size_t old_len)
+{
+	uint32_t size = m->options->block_size;
+
+	for (size_t at = 0; at < len; at += size) {
+		size_t bytes = len - at < size ? len - at : size;
+
+		if (at + bytes <= old_len && !memcmp(new + at, old + at, bytes))
+			continue;
+		if (add_block(m, (offset + at) >> m->block_bits, new + at))
+			return -1;
+	}
+	return 0;
+}
+
+static size_t left_at(struct dev *dev, uint64_t offset, size_t most)
+{
+	uint64_t size = dev_size(dev);
+
+	if (offset >= size)
+		return 0;
+	return size - offset < most ? size - offset : most;
+}
+
+static int compare(struct maker *m)
+{
+	size_t piece =
+		m->options->block_size > PIECE ? m->options->block_size : PIECE;
+	uint8_t *new = malloc(piece), *old = malloc(piece);
+	uint64_t offset;
+	int r = 0;
+
+	if (!new || !old)
+		r = error("out of memory comparing the images");
+	progress_start("comparing", dev_size(m->new));
+	for (offset = 0; !r && offset < dev_size(m->new); offset += piece) {
+		size_t new_len = left_at(m->new, offset, piece);
+		size_t old_len = left_at(m->old, offset, piece);
+
+		memset(new, 0, piece);
+		r = dev_read(m->new, offset, new, new_len);
+		if (!r)
+			r = dev_read(m->old, offset, old, old_len);
+		if (!r)
+			r = add_piece(m, offset, new, new_len, old, old_len);
+		progress_update(offset + new_len);
+	}
+	free(new);
+	free(old);
+	if (r)
+		return -1;
+	progress_end();
+	return drain(m);
+}
+
+/* The sentinel: past the last block, at the end of the last chunk. */
+static int add_sentinel(struct maker *m)
+{
+	uint64_t size = dev_size(m->new);
+
+	return add_entry(m, ((size - 1) >> m->block_bits) + 1, 0);
+}
+
+static int write_directory(struct maker *m, struct update_super *super)
+{
+	size_t size = m->n * sizeof(*m->entries), packed = 0;
+	size_t room = ZSTD_compressBound(size);
+	ZSTD_CCtx *zstd = compressor(m->options);
+	void *to = malloc(room);
+	int r = -1;
+
+	if (to)
+		packed = compress(m->options, zstd, to, room, m->entries, size);
+	else
+		error("out of memory for the directory");
+	super->dir_offset = cpu_to_le64(m->pos);
+	super->dir_compressed_size = cpu_to_le64((uint64_t)packed);
+	super->dir_n = cpu_to_le64((uint64_t)m->n);
+	if (packed)
+		r = write_out(m, to, packed);
+	free(to);
+	ZSTD_freeCCtx(zstd);
+	return r;
+}
+
+static void fill_super(const struct maker *m, struct update_super *super)
+{
+	const struct diff_options *o = m->options;
+
+	memset(super, 0, sizeof(*super));
+	memcpy(super->magic, UPDATE_MAGIC, sizeof(super->magic));
+	super->version = UPDATE_VERSION_0;
+	super->block_bits = m->block_bits;
+	super->chunk_blocks = cpu_to_le32(o->chunk_size / o->block_size);
+	strcpy(super->compression,
+	       o->compression == UPDATE_ZSTD ? "zstd" : "none");
+}
+
+/* The superblock goes last: without it the file is no diff. */
+static int write_file(struct maker *m)
+{
+	static const uint8_t zeros[DIFF_PADDING];
+	struct update_super super;
+
+	fill_super(m, &super);
+	m->pos = sizeof(super);
+	if (compare(m) || add_sentinel(m) || write_directory(m, &super))
+		return -1;
+	if (m->pos % DIFF_PADDING &&
+	    write_out(m, zeros, DIFF_PADDING - m->pos % DIFF_PADDING))
+		return -1;
+	m->size = m->pos;
+	m->pos = 0;
+	return write_out(m, &super, sizeof(super));
+}
+
+static void free_jobs(struct ring *ring)
+{
+	for (unsigned int i = 0; ring->jobs && i < ring->n; i++) {
+		free(ring->jobs[i].raw);
+		free(ring->jobs[i].sums);
+		free(ring->jobs[i].packed);
+	}
+	free(ring->jobs);
+}
+
+static int make_jobs(struct maker *m, unsigned int n)
+{
+	const struct diff_options *o = m->options;
+	struct ring *ring = &m->ring;
+
+	ring->n = n;
+	ring->jobs = calloc(n, sizeof(*ring->jobs));
+	for (unsigned int i = 0; ring->jobs && i < n; i++) {
+		struct job *job = &ring->jobs[i];
+
+		job->raw = malloc(o->chunk_size);
+		job->sums = calloc(o->chunk_size / o->block_size,
+				   sizeof(*job->sums));
+		job->packed = malloc(m->packed_max);
+		if (!job->raw || !job->sums || !job->packed)
+			return -1;
+	}
+	return ring->jobs ? 0 : -1;
+}
+
+static void stop_workers(struct maker *m)
+{
+	pthread_mutex_lock(&m->ring.lock);
+	m->ring.stop = 1;
+	pthread_cond_broadcast(&m->ring.changed);
+	pthread_mutex_unlock(&m->ring.lock);
+	while (m->n_threads)
+		pthread_join(m->threads[--m->n_threads], NULL);
+	free(m->threads);
+	free_jobs(&m->ring);
+}
+
+static int start_workers(struct maker *m)
+{
+	unsigned int n = m->options->threads;
+
+	if (!n)
+		n = sysconf(_SC_NPROCESSORS_ONLN);
+	pthread_mutex_init(&m->ring.lock, NULL);
+	pthread_cond_init(&m->ring.changed, NULL);
+	m->threads = calloc(n, sizeof(*m->threads));
+	if (!m->threads || make_jobs(m, 4 * n))
+		return error("out of memory for %u threads", n);
+	while (m->n_threads < n)
+		if (pthread_create(&m->threads[m->n_threads++], NULL, worker,
+				   m)) {
+			m->n_threads--;
+			return error("cannot start thread %u", m->n_threads);
+		}
+	return 0;
+}
+
+/* The rename is durable only when the folder is. */
+static int sync_folder(const char *path)
+{
+	char *folder = strdup(path);
+	char *slash = folder ? strrchr(folder, '/') : NULL;
+	int fd, r;
+
+	if (!folder)
+		return error("out of memory");
+	if (slash)
+		slash[slash == folder] = 0;
+	fd = open(slash ? folder : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	free(folder);
+	r = fd < 0 ? -1 : fsync(fd);
+	if (r)
+		error_errno("cannot flush the folder of '%s'", path);
+	if (fd >= 0)
+		close(fd);
+	return r;
+}
+
+static int publish(struct maker *m)
+{
+	if (fsync(m->fd))
+		return error_errno("cannot flush '%s'", m->tmp);
+	if (rename(m->tmp, m->out))
+		return error_errno("cannot rename '%s' to '%s'", m->tmp,
+				   m->out);
+	return sync_folder(m->out);
+}
+
+/* A rename would take the place of a device, or of an image being read. */
+static int check_out(const char *out, const char *old, const char *new)
+{
+	struct stat st, other;
+
+	if (stat(out, &st))
+		return 0;
+	if (!S_ISREG(st.st_mode))
+		return error("'%s' exists and is not a file", out);
+	for (int i = 0; i < 2; i++)
+		if (!stat(i ? new : old, &other) && other.st_dev == st.st_dev &&
+		    other.st_ino == st.st_ino)
+			return error("'%s' is both image and diff", out);
+	return 0;
+}
+
+static int make_file(struct maker *m)
+{
+	int r = -1;
+
+	if (asprintf(&m->tmp, "%s.tmp", m->out) < 0)
+		return error("out of memory");
+	m->fd = open(m->tmp, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+	if (m->fd < 0) {
+		error_errno("cannot create '%s'", m->tmp);
+		goto free_tmp;
+	}
+	if (!start_workers(m))
+		r = write_file(m);
+	stop_workers(m);
+	if (!r)
+		r = publish(m);
+	if (r)
+		unlink(m->tmp);
+	close(m->fd);
+free_tmp:
+	free(m->tmp);
+	return r;
+}
+
+static int make_between(struct maker *m, struct diff_result *result)
+{
+	int r;
+
+	if (!dev_size(m->new))
+		return error("'%s' is empty", dev_name(m->new));
+	m->block_bits = __builtin_ctz(m->options->block_size);
+	m->packed_max = ZSTD_compressBound(m->options->chunk_size);
+	r = make_file(m);
+	result->blocks = ((dev_size(m->new) - 1) >> m->block_bits) + 1;
+	result->changed = m->n ? m->n - 1 : 0;
+	result->size = m->size;
+	free(m->entries);
+	return r;
+}
+
+int diff_make(const char *old, const char *new, const char *out,
+	      const struct diff_options *options, struct diff_result *result)
+{
+	struct maker m = { .options = options, .out = out };
+	int r = -1;
+
+	if (check_out(out, old, new))
+		return -1;
+	m.old = dev_open(old, DEV_READ);
+	m.new = m.old ? dev_open(new, DEV_READ) : NULL;
+	if (m.new)
+		r = make_between(&m, result);
+	dev_close(m.new);
+	dev_close(m.old);
+	return r;
+}
+
+/* ---- reading ------------------------------------------------------------ */
+
+struct reader {
+	struct dev *dev;
+	struct update_dir dir;
+	struct dev *old, *image;
+	uint32_t loaded; /* the chunk in raw */
+	uint8_t *raw, *packed;
+};
+
+/* Exactly @size bytes are wanted, or at least @size where @most is larger. */
+static int unpack(struct reader *rd, enum update_compression compression,
+		  void *to, size_t size, size_t most, const void *from,
+		  size_t len)
+{
+	size_t n = 0;
+
+	switch (compression) {
+	case UPDATE_NONE:
+		n = len < most ? len : most;
+		memcpy(to, from, n);
+		break;
+	case UPDATE_ZSTD:
+		n = ZSTD_decompress(to, most, from, len);
+		if (ZSTD_isError(n))
+			return error("'%s': %s", dev_name(rd->dev),
+				     ZSTD_getErrorName(n));
+		break;
+	case UPDATE_LZ4:
+		return error("'%s': lz4 is read by the kernel only",
+			     dev_name(rd->dev));
+	}
+	if (n < size)
+		return error("'%s': %zu bytes decompressed, expected %zu",
+			     dev_name(rd->dev), n, size);
+	return 0;
+}
+
+static int load_chunk(struct reader *rd, uint32_t c)
+{
+	const struct update_chunk *chunk = &rd->dir.chunks[c];
+	uint32_t len = update_chunk_packed(&rd->dir, c);
+
+	if (rd->loaded == c)
+		return 0;
+	rd->loaded = UINT32_MAX;
+	if (dev_read(rd->dev, chunk->src, rd->packed, len) ||
+	    unpack(rd, rd->dir.compression, rd->raw, chunk->need,
+		   rd->dir.chunk_bytes, rd->packed, len))
+		return error("'%s': chunk %u at byte %llu is bad",
+			     dev_name(rd->dev), c,
+			     (unsigned long long)chunk->src);
+	rd->loaded = c;
+	return 0;
+}
+
+static struct update_dirent *load_entries(struct reader *rd,
+					  const struct update_geometry *g)
+{
+	size_t size = g->dir_n * sizeof(struct update_dirent);
+	struct update_dirent *entries = plat_alloc(size);
+	void *packed = malloc(g->dir_packed);
+	int r;
+
+	if (!packed || !entries)
+		r = error("out of memory for the directory of '%s'",
+			  dev_name(rd->dev));
+	else
+		r = dev_read(rd->dev, g->dir_offset, packed, g->dir_packed);
+	if (!r)
+		r = unpack(rd, g->compression, entries, size, size, packed,
+			   g->dir_packed);
+	free(packed);
+	if (r) {
+		plat_free(entries);
+		return NULL;
+	}
+	return entries;
+}
+
+static int load_directory(struct reader *rd)
+{
+	uint64_t file = dev_size(rd->dev), image = dev_size(rd->image);
+	struct update_geometry g;
+	struct update_super super;
+	struct update_dirent *entries;
+	const char *why;
+
+	if (dev_read(rd->dev, 0, &super, sizeof(super)))
+		return -1;
+	if (update_super_parse(&super, file, image, &g, &why))
+		return error("'%s': %s", dev_name(rd->dev), why);
+	entries = load_entries(rd, &g);
+	if (!entries)
+		return -1;
+	if (update_dir_init(&rd->dir, &g, file, image, entries, &why)) {
+		plat_free(entries);
+		return error("'%s': %s", dev_name(rd->dev), why);
+	}
+	return 0;
+}
+
+/* What is not in the diff, from byte @from to @to. */
+static int copy_old(struct reader *rd, uint64_t from, uint64_t to)
+{
+	uint8_t *piece;
+	int r = 0;
+
+	if (rd->old == rd->image)
+		return 0;
+	piece = malloc(PIECE);
+	if (!piece)
+		return error("out of memory");
+	while (!r && from < to) {
+		size_t len = to - from < PIECE ? to - from : PIECE;
+
+		r = dev_read(rd->old, from, piece, len);
+		if (!r)
+			r = dev_write(rd->image, from, piece, len);
+		from += len;
+	}
+	free(piece);
+	return r;
+}
+
+static int apply_entry(struct reader *rd, uint32_t i)
+{
+	uint32_t size = 1u << rd->dir.block_bits;
+	uint64_t at = update_dir_dest(&rd->dir, i) << rd->dir.block_bits;
+
+	if (load_chunk(rd, update_dir_chunk(&rd->dir, i)))
+		return -1;
+	return dev_write(rd->image, at,
+			 rd->raw + update_dir_offset(&rd->dir, i),
+			 left_at(rd->image, at, size));
+}
+
+static int apply_all(struct reader *rd)
+{
+	uint64_t done = 0;
+
+	for (uint32_t i = 0; i < rd->dir.n; i++) {
+		uint64_t at = update_dir_dest(&rd->dir, i)
+			      << rd->dir.block_bits;
+
+		if (copy_old(rd, done, at) || apply_entry(rd, i))
+			return -1;
+		done = at + left_at(rd->image, at, 1u << rd->dir.block_bits);
+	}
+	if (copy_old(rd, done, dev_size(rd->image)))
+		return -1;
+	return dev_flush(rd->image);
+}
+
+static int apply_opened(struct reader *rd)
+{
+	int r;
+
+	if (!dev_size(rd->image))
+		return error("'%s' is empty", dev_name(rd->image));
+	if (load_directory(rd))
+		return -1;
+	rd->raw = malloc(rd->dir.chunk_bytes);
+	rd->packed = malloc(
+		update_packed_limit(rd->dir.compression, rd->dir.chunk_bytes));
+	if (rd->raw && rd->packed)
+		r = apply_all(rd);
+	else
+		r = error("out of memory for a chunk");
+	free(rd->packed);
+	free(rd->raw);
+	update_dir_exit(&rd->dir);
+	return r;
+}
+
+int diff_apply(struct dev *old, const char *path, struct dev *image)
+{
+	struct reader rd = { .old = old, .image = image, .loaded = UINT32_MAX };
+	int r;
+
+	rd.dev = dev_open(path, DEV_READ);
+	if (!rd.dev)
+		return -1;
+	r = apply_opened(&rd);
+	dev_close(rd.dev);
+	return r;
+}
