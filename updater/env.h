@@ -13,9 +13,10 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#define ENV_VALUE_MAX 128 /* bytes of a value with its NUL; longer = invalid \
-			   */
-#define UPDATE_ID_LEN 16  /* hex digits of an update's identity */
+#define ENV_VALUE_MAX                                                       \
+	128		 /* bytes of a value with its NUL; longer = invalid \
+			  */
+#define UPDATE_ID_LEN 16 /* hex digits of an update's identity */
 
 enum phase { PHASE_IDLE, PHASE_TRIAL, PHASE_COMMIT, PHASE_ROLLBACK };
 

@@ -1,0 +1,417 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "boot.h"
+#include "bow.h"
+#include "bundle.h"
+#include "err.h"
+#include "machine.h"
+#include "state.h"
+
+/* ---- the kernel's command line ---- */
+
+static void take_word(struct cmdline *cmd, const char *word)
+{
+	static const char prefix[] = "bowline.";
+	const char *value = strchr(word, '=');
+
+	if (strncmp(word, prefix, sizeof(prefix) - 1) || !value)
+		return;
+	word += sizeof(prefix) - 1;
+	value++;
+	if (!strncmp(word, "slot=", 5) && (*value == 'A' || *value == 'B'))
+		cmd->slot = *value;
+	else if (!strncmp(word, "failed=", 7) &&
+		 (*value == 'A' || *value == 'B'))
+		cmd->failed = *value;
+	else if (!strncmp(word, "attempt=", 8))
+		cmd->attempt = strtoul(value, NULL, 10);
+	else if (!strncmp(word, "rescue=", 7))
+		cmd->rescue = *value == '1';
+}
+
+void cmdline_parse(struct cmdline *cmd, const char *text)
+{
+	char word[128];
+	int used;
+
+	memset(cmd, 0, sizeof(*cmd));
+	while (sscanf(text, "%127s%n", word, &used) == 1) {
+		take_word(cmd, word);
+		text += used;
+	}
+}
+
+void cmdline_running(struct cmdline *cmd)
+{
+	char text[4096];
+	int fd = open("/proc/cmdline", O_RDONLY | O_CLOEXEC);
+	ssize_t len = fd < 0 ? 0 : read(fd, text, sizeof(text) - 1);
+
+	if (fd >= 0)
+		close(fd);
+	text[len > 0 ? len : 0] = 0;
+	cmdline_parse(cmd, text);
+}
+
+/* ---- the facts ---- */
+
+static unsigned int phase_fact(enum phase phase)
+{
+	static const unsigned int facts[] = { F_IDLE, F_TRIAL, F_COMMIT,
+					      F_ROLLBACK };
+
+	return facts[phase];
+}
+
+static unsigned int slot_fact(const struct boot *boot)
+{
+	if (!boot->env.trial)
+		return F_NO_TRIAL;
+	return boot->cmd.slot == boot->env.trial ? F_ON_TRIAL : F_ON_OTHER;
+}
+
+/*
+ * Checking every byte of the payload takes seconds, so it is done only where
+ * the table asks: before an attempt, and before the first merge.
+ */
+static unsigned int payload_fact(struct boot *boot, struct dev *stage)
+{
+	bool asked = boot->env.phase == PHASE_COMMIT ||
+		     (boot->env.phase == PHASE_TRIAL &&
+		      slot_fact(boot) == F_ON_TRIAL);
+	struct manifest manifest;
+	int r;
+
+	if (!asked || boot->rec.phase != STAGE_TRIAL)
+		return F_BAD;
+	if (strcmp(boot->rec.id, boot->env.update)) {
+		strcpy(boot->why_bad, "another update is staged");
+		return F_BAD;
+	}
+	say("checking the staged update %s", boot->rec.id);
+	r = bundle_stage_verify(stage, &boot->rec, &manifest, boot->why_bad,
+				sizeof(boot->why_bad));
+	if (!r)
+		manifest_free(&manifest);
+	return r ? F_BAD : F_GOOD;
+}
+
+static unsigned int stage_facts(struct boot *boot)
+{
+	static const unsigned int facts[] = { F_EMPTY, F_STAGED, F_MERGING };
+	struct dev *stage = dev_open(boot->board.stage, DEV_READ);
+	unsigned int found = F_EMPTY | F_BAD;
+
+	memset(&boot->rec, 0, sizeof(boot->rec));
+	boot->rec.base = boot->cmd.slot ? boot->cmd.slot : 'A';
+	if (stage && !stage_read(stage, &boot->rec))
+		found = facts[boot->rec.phase] | payload_fact(boot, stage);
+	else
+		error("the stage '%s' cannot be read: going on without it",
+		      boot->board.stage);
+	dev_close(stage);
+	return found;
+}
+
+static unsigned int log_fact(struct boot *boot)
+{
+	static const unsigned int facts[] = { [BOW_NONE] = F_NO_LOG,
+					      [BOW_LOG] = F_LOG,
+					      [BOW_RESTORING] = F_RESTORING,
+					      [BOW_DAMAGED] = F_TORN };
+	struct dev *data = dev_open(boot->board.data, DEV_READ);
+	struct bow_info info;
+	unsigned int found = F_NO_LOG;
+
+	if (data && !bow_probe(data, &info))
+		found = facts[info.kind];
+	else
+		error("the data device '%s' cannot be read: going on "
+		      "without its log",
+		      boot->board.data);
+	dev_close(data);
+	return found;
+}
+
+int boot_gather(struct boot *boot)
+{
+	boot->why_bad[0] = 0;
+	if (env_read(&boot->env))
+		return -1;
+	if (boot->env.invalid)
+		say("the environment has '%s', which is no legal value",
+		    boot->env.raw_bad);
+	boot->facts = boot->env.lost ? F_LOST : F_KNOWN;
+	boot->facts |= phase_fact(boot->env.phase) | slot_fact(boot) |
+		       (boot->cmd.rescue ? F_RESCUE : F_ASKED);
+	boot->facts |= stage_facts(boot) | log_fact(boot);
+	return 0;
+}
+
+/* ---- what the environment will say ---- */
+
+char boot_base(const struct boot *boot)
+{
+	if (boot->env.trial)
+		return other_slot(boot->env.trial);
+	if (boot->rec.phase != STAGE_EMPTY)
+		return boot->rec.base;
+	return boot->cmd.slot ? boot->cmd.slot : 'A';
+}
+
+static const char *update_id(const struct boot *boot)
+{
+	if (boot->env.update[0])
+		return boot->env.update;
+	return boot->rec.id[0] ? boot->rec.id : "unknown";
+}
+
+static bool attempts_used(const struct boot *boot)
+{
+	return boot->env.trial &&
+	       boot->env.left[slot_index(boot->env.trial)] == '0';
+}
+
+/*
+ * The first that is certain wins. The record's own words come from the last
+ * attempt: the initramfs clears them when an attempt begins.
+ */
+void boot_reason(const struct boot *boot, char *text, size_t room)
+{
+	const char *reason = "other slot chosen";
+
+	if (boot->env.lost)
+		reason = "environment lost";
+	else if (boot->env.phase == PHASE_ROLLBACK)
+		reason = "requested";
+	else if (boot->env.phase == PHASE_IDLE)
+		reason = "phase was set to idle in the trial";
+	else if (boot->cmd.failed && boot->cmd.failed == boot->env.trial)
+		reason = "kernel not loadable";
+	else if (boot->why_bad[0])
+		reason = boot->why_bad;
+	else if (boot->rec.phase == STAGE_EMPTY)
+		reason = "stage lost";
+	else if (boot->facts & F_TORN)
+		reason = "data log damaged";
+	else if (boot->rec.reason[0])
+		reason = boot->rec.reason;
+	else if (machine->watchdog_fired(&boot->board))
+		reason = "watchdog";
+	else if (attempts_used(boot))
+		reason = boot->rec.attempt
+				 ? "not committed: panic, reset or power cut"
+				 : "initramfs never reached";
+	else if (boot->cmd.rescue)
+		reason = "rescue";
+	snprintf(text, room, "%s", reason);
+}
+
+/* "rolled-back ID REASON"; the reason of a rollback already stored stays. */
+static void rolled_back(const struct boot *boot, char *text, size_t room)
+{
+	char reason[64] = "data log damaged, data not restored";
+	int n = snprintf(text, room, "rolled-back %s ", update_id(boot));
+
+	if (!boot->salvaged && boot->env.phase == PHASE_ROLLBACK &&
+	    !strncmp(boot->env.last, text, n)) {
+		snprintf(text, room, "%s", boot->env.last);
+		return;
+	}
+	if (!boot->salvaged)
+		boot_reason(boot, reason, sizeof(reason));
+	snprintf(text + n, room - n, "%s", reason);
+}
+
+/* ---- the steps ---- */
+
+static int record(struct boot *boot, const struct stage_record *rec)
+{
+	struct dev *stage = dev_open(boot->board.stage, DEV_SHARED);
+	int r = stage ? stage_write(stage, rec) : -1;
+
+	dev_close(stage);
+	if (!r)
+		boot->rec = *rec;
+	return r;
+}
+
+static int record_attempt(struct boot *boot)
+{
+	struct stage_record rec = boot->rec;
+
+	rec.attempt = boot->cmd.attempt ? boot->cmd.attempt : 1;
+	rec.reason[0] = 0;
+	return record(boot, &rec);
+}
+
+static int record_phase(struct boot *boot, enum stage_phase phase)
+{
+	struct stage_record rec = boot->rec;
+
+	if (rec.phase == phase)
+		return 0;
+	rec.phase = phase;
+	return record(boot, &rec);
+}
+
+/* A log that does not add up: put block 0 back, the changed data stays. */
+static int salvage(struct boot *boot, struct dev *data)
+{
+	say("the log of '%s' is damaged: the changed data stays",
+	    boot->board.data);
+	boot->salvaged = true;
+	return bow_keep(data);
+}
+
+static int undo(struct boot *boot)
+{
+	struct dev *data;
+	int r;
+
+	if (boot->facts & F_NO_LOG)
+		return 0;
+	data = dev_open(boot->board.data, DEV_WRITE);
+	if (!data)
+		return -1;
+	r = boot->facts & F_TORN ? salvage(boot, data) : bow_restore(data);
+	dev_close(data);
+	return r;
+}
+
+static int keep(struct boot *boot)
+{
+	struct dev *data;
+	int r;
+
+	if (boot->facts & F_NO_LOG)
+		return 0;
+	data = dev_open(boot->board.data, DEV_WRITE);
+	r = data ? bow_keep(data) : -1;
+	dev_close(data);
+	return r;
+}
+
+static int store(struct boot *boot, enum step step)
+{
+	char last[ENV_VALUE_MAX];
+
+	switch (step) {
+	case STEP_STORE_COMMIT:
+		return env_store_commit(&boot->env, other_slot(boot_base(boot)),
+					update_id(boot));
+	case STEP_STORE_DONE:
+		snprintf(last, sizeof(last), "committed %s", update_id(boot));
+		return env_store_idle(&boot->env, last);
+	case STEP_STORE_CLEAR:
+		snprintf(last, sizeof(last), "%s",
+			 boot->env.lost ? "environment lost, no update"
+					: boot->env.last);
+		return env_store_idle(&boot->env, last);
+	case STEP_STORE_ROLLBACK:
+		rolled_back(boot, last, sizeof(last));
+		return env_store_rollback(&boot->env, last);
+	default: /* STEP_STORE_UNDONE */
+		rolled_back(boot, last, sizeof(last));
+		return env_store_undone(&boot->env, boot_base(boot), last);
+	}
+}
+
+static int mount_system(struct boot *boot, enum system_mode mode,
+			const char *sysroot)
+{
+	return machine->mount_system(&boot->board, &boot->rec, mode, sysroot);
+}
+
+/* In an ordinary boot a system without its data is better than no system. */
+static int mount_data_plain(struct boot *boot, const char *sysroot)
+{
+	if (machine->mount_data(&boot->board, sysroot, false))
+		say("going on without '%s'", boot->board.data_mount);
+	return 0;
+}
+
+static int run_step(struct boot *boot, enum step step, const char *sysroot)
+{
+	switch (step) {
+	case STEP_RECORD_ATTEMPT:
+		return record_attempt(boot);
+	case STEP_RECORD_COMMIT:
+		return record_phase(boot, STAGE_COMMIT);
+	case STEP_RECORD_EMPTY:
+		return record_phase(boot, STAGE_EMPTY);
+	case STEP_UNDO:
+		return undo(boot);
+	case STEP_KEEP:
+		return keep(boot);
+	case STEP_SYSTEM_PLAIN:
+		return mount_system(boot, SYSTEM_PLAIN, sysroot);
+	case STEP_SYSTEM_TRIAL:
+		return mount_system(boot, SYSTEM_TRIAL, sysroot);
+	case STEP_SYSTEM_MERGE:
+		return mount_system(boot, SYSTEM_MERGE, sysroot);
+	case STEP_DATA_PLAIN:
+		return mount_data_plain(boot, sysroot);
+	case STEP_DATA_BOW:
+		return machine->mount_data(&boot->board, sysroot, true);
+	case STEP_WATCHDOG:
+		return machine->arm_watchdog(&boot->board);
+	case STEP_REBOOT:
+		return machine->reboot();
+	default:
+		return store(boot, step);
+	}
+}
+
+static bool is_mount(enum step step)
+{
+	return step >= STEP_SYSTEM_PLAIN && step <= STEP_DATA_BOW;
+}
+
+/*
+ * Outside of an attempt the device must come up whatever fails. A store or a
+ * record that fails is repeated by the next boot, which finds the same facts.
+ * Data that could not be restored or kept must not be declared so: then only
+ * the mounts are left.
+ */
+static int run_plan(struct boot *boot, const enum step *plan,
+		    const char *sysroot)
+{
+	bool attempt = plan[0] == STEP_RECORD_ATTEMPT;
+	bool only_mounts = false;
+
+	for (; *plan != STEP_END; plan++) {
+		if (only_mounts && !is_mount(*plan))
+			continue;
+		say("step %s", step_name(*plan));
+		if (!run_step(boot, *plan, sysroot))
+			continue;
+		if (attempt || is_mount(*plan) || *plan == STEP_REBOOT)
+			return -1;
+		say("step %s failed: the next boot tries it again",
+		    step_name(*plan));
+		only_mounts |= *plan == STEP_UNDO || *plan == STEP_KEEP;
+	}
+	return 0;
+}
+
+static bool ends_in_reboot(const enum step *plan)
+{
+	while (plan[1] != STEP_END)
+		plan++;
+	return *plan == STEP_REBOOT;
+}
+
+int boot_run(struct boot *boot, const char *sysroot, bool *rebooted)
+{
+	const struct row *row = decide(boot->facts);
+
+	say("slot %c: %s", boot->cmd.slot ? boot->cmd.slot : '?', row->why);
+	*rebooted = ends_in_reboot(row->plan);
+	return run_plan(boot, row->plan, sysroot);
+}

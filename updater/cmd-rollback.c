@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include <getopt.h>
+#include <stdio.h>
+
+#include "err.h"
+#include "live.h"
+#include "machine.h"
+#include "verbs.h"
+
+const char help_rollback[] =
+	"drop the update on trial: old system, old data, at the next boot\n"
+	"\n"
+	"usage: bowline rollback [--reboot] [--board FILE]\n"
+	"\n"
+	"Stores the decision. The next boot starts the old slot, restores data "
+	"to\n"
+	"what it was before the trial and says so in bowline_last.\n"
+	"\n"
+	"  --reboot       reboot at once\n"
+	"  --board FILE   the board file (/run/bowline/board.conf, then\n"
+	"                 /etc/bowline/board.conf)\n"
+	"\n"
+	"Exit status: 0 stored, 1 failed or nothing to roll back, 2 usage.\n";
+
+static int rollback(struct boot *boot)
+{
+	char last[ENV_VALUE_MAX];
+
+	if (boot->env.phase == PHASE_COMMIT)
+		return error("update %s is committed: there is no way back",
+			     boot->env.update);
+	if (boot->env.phase == PHASE_IDLE)
+		return error("nothing to roll back: no update is on trial");
+	snprintf(last, sizeof(last), "rolled-back %s requested",
+		 boot->env.update);
+	if (boot->env.phase == PHASE_TRIAL &&
+	    env_store_rollback(&boot->env, last))
+		return -1;
+	printf("update %s will be rolled back by the next boot\n",
+	       boot->env.update);
+	return 0;
+}
+
+int cmd_rollback(int argc, char **argv)
+{
+	static const struct option longs[] = {
+		{ "board", required_argument, NULL, 'b' },
+		{ "reboot", no_argument, NULL, 'r' },
+		{ 0 },
+	};
+	const char *board = NULL;
+	bool reboot = false;
+	struct boot boot;
+	int c;
+
+	opterr = 0;
+	while ((c = getopt_long(argc, argv, ":", longs, NULL)) != -1) {
+		if (c == 'b')
+			board = optarg;
+		else if (c == 'r')
+			reboot = true;
+		else
+			return usage_getopt("rollback", c, argv);
+	}
+	if (optind < argc)
+		return usage_error("rollback", "unknown argument '%s'",
+				   argv[optind]);
+	if (live_load(&boot, board) || rollback(&boot))
+		return 1;
+	return reboot && machine->reboot() ? 1 : 0;
+}

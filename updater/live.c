@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "err.h"
+#include "live.h"
+#include "machine.h"
+#include "progress.h"
+#include "watchdog.h"
+
+#define POLL_US 200000
+
+int live_load(struct boot *boot, const char *board)
+{
+	struct dev *stage;
+	int r;
+
+	memset(boot, 0, sizeof(*boot));
+	if (board_load(&boot->board, board) || env_read(&boot->env))
+		return -1;
+	cmdline_running(&boot->cmd);
+	stage = dev_open(boot->board.stage, DEV_READ);
+	r = stage ? stage_read(stage, &boot->rec) : -1;
+	dev_close(stage);
+	return r;
+}
+
+bool live_on_trial(const struct boot *boot)
+{
+	return boot->env.trial && boot->cmd.slot == boot->env.trial &&
+	       (boot->env.phase == PHASE_TRIAL ||
+		boot->env.phase == PHASE_COMMIT) &&
+	       boot->rec.phase != STAGE_EMPTY &&
+	       !strcmp(boot->rec.id, boot->env.update);
+}
+
+static int write_record(struct boot *boot, enum stage_phase phase)
+{
+	struct dev *stage = dev_open(boot->board.stage, DEV_SHARED);
+	int r;
+
+	if (!stage)
+		return -1;
+	boot->rec.phase = phase;
+	r = stage_write(stage, &boot->rec);
+	dev_close(stage);
+	return r;
+}
+
+int live_commit(struct boot *boot)
+{
+	if (boot->env.phase == PHASE_TRIAL &&
+	    env_store_commit(&boot->env, boot->env.trial, boot->env.update))
+		return -1;
+	if (boot->rec.phase == STAGE_COMMIT)
+		return 0; /* the merge has begun: nothing is left to commit */
+	if (write_record(boot, STAGE_COMMIT) || machine->release_data() ||
+	    machine->swap_system(&boot->board, &boot->rec, SYSTEM_MERGE))
+		return error("the commit is stored; the next boot finishes it");
+	watchdog_disarm(boot->board.watchdog, -1);
+	return 0;
+}
+
+/* Merged and durable: the partition alone is the new system. */
+static int finish(struct boot *boot)
+{
+	char last[ENV_VALUE_MAX];
+
+	snprintf(last, sizeof(last), "committed %s", boot->env.update);
+	if (machine->swap_system(&boot->board, &boot->rec, SYSTEM_PLAIN) ||
+	    write_record(boot, STAGE_EMPTY))
+		return -1;
+	return env_store_idle(&boot->env, last);
+}
+
+static int merged(struct boot *boot, bool wait)
+{
+	uint64_t done, total;
+
+	if (machine->merge_progress(&done, &total))
+		return -1;
+	if (wait)
+		progress_start("merging", total);
+	while (wait && done < total) {
+		progress_update(done);
+		usleep(POLL_US);
+		if (machine->merge_progress(&done, &total))
+			return -1;
+	}
+	if (wait)
+		progress_end();
+	else
+		printf("%llu of %llu blocks merged\n", (unsigned long long)done,
+		       (unsigned long long)total);
+	return done < total;
+}
+
+int live_merge(struct boot *boot, bool wait)
+{
+	int r = merged(boot, wait);
+
+	if (r)
+		return r;
+	return finish(boot);
+}

@@ -1,0 +1,248 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <linux/fs.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mount.h>
+#include <sys/reboot.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "bowline-format.h"
+#include "dm.h"
+#include "err.h"
+#include "machine.h"
+#include "watchdog.h"
+
+#define MAPPER	   "/dev/mapper/"
+#define TRIM_MOUNT "/run/bowline-trim"
+
+static int sectors_of(const char *path, uint64_t *sectors)
+{
+	struct dev *dev = dev_open(path, DEV_READ);
+
+	if (!dev)
+		return -1;
+	*sectors = dev_size(dev) / BOWLINE_SECTOR;
+	dev_close(dev);
+	return 0;
+}
+
+/* ---- mounts ---- */
+
+/* Tries every file system this kernel has for block devices. */
+static int mount_any(const char *dev, const char *dir, unsigned long flags)
+{
+	FILE *f = fopen("/proc/filesystems", "re");
+	char line[64], type[64];
+	int r = -1;
+
+	errno = ENODEV;
+	while (f && r && fgets(line, sizeof(line), f))
+		if (sscanf(line, "\t%63s", type) == 1)
+			r = mount(dev, dir, type, flags | MS_SILENT, NULL);
+	if (f)
+		fclose(f);
+	return r ? error_errno("cannot mount '%s' at '%s'", dev, dir) : 0;
+}
+
+static int make_dir(const char *dir)
+{
+	if (mkdir(dir, 0755) && errno != EEXIST)
+		return error_errno("cannot make the folder '%s'", dir);
+	return 0;
+}
+
+/* Tells bow, through the file system's FITRIM, which blocks are free. */
+static int trim(const char *dev)
+{
+	struct fstrim_range all = { .len = UINT64_MAX };
+	int r = -1, fd;
+
+	if (make_dir(TRIM_MOUNT) || mount_any(dev, TRIM_MOUNT, MS_NOATIME))
+		return -1;
+	fd = open(TRIM_MOUNT, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0 || ioctl(fd, FITRIM, &all))
+		error_errno("cannot trim the file system of '%s'", dev);
+	else
+		r = 0;
+	if (fd >= 0)
+		close(fd);
+	if (umount(TRIM_MOUNT))
+		r = error_errno("cannot unmount '%s'", TRIM_MOUNT);
+	return r;
+}
+
+/* ---- the root ---- */
+
+static int make_stage(const struct board *board, const struct stage_record *rec)
+{
+	char params[BOARD_VALUE_MAX + 32];
+	const struct dm_table table = { "linear", rec->payload / BOWLINE_SECTOR,
+					params, true };
+	struct dm_state now;
+
+	if (dm_look(DM_STAGE, &now))
+		return -1;
+	if (now.exists)
+		return 0;
+	snprintf(params, sizeof(params), "%s %u", board->stage,
+		 STAGE_PAYLOAD / BOWLINE_SECTOR);
+	return dm_make(DM_STAGE, &table);
+}
+
+struct system_table {
+	struct dm_table dm;
+	char params[2 * BOARD_VALUE_MAX];
+};
+
+/*
+ * A merge writes through the update target into the system device, which needs
+ * no writable mapping: the root stays read-only from first to last.
+ */
+static int system_table(struct system_table *t, const struct board *board,
+			const struct stage_record *rec, enum system_mode mode)
+{
+	const char *options = mode == SYSTEM_TRIAL ? "1 no_bg_update" : "0";
+
+	t->dm = (struct dm_table){ .params = t->params, .read_only = true };
+	if (sectors_of(board->system, &t->dm.sectors))
+		return -1;
+	if (mode == SYSTEM_PLAIN) {
+		t->dm.target = "linear";
+		snprintf(t->params, sizeof(t->params), "%s 0", board->system);
+		return 0;
+	}
+	t->dm.target = "update";
+	snprintf(t->params, sizeof(t->params), "%s " MAPPER DM_STAGE " %s",
+		 board->system, options);
+	return make_stage(board, rec);
+}
+
+static int real_mount_system(const struct board *board,
+			     const struct stage_record *rec,
+			     enum system_mode mode, const char *sysroot)
+{
+	struct system_table table;
+
+	if (system_table(&table, board, rec, mode) ||
+	    dm_make(DM_SYSTEM, &table.dm) || make_dir(sysroot))
+		return -1;
+	return mount_any(MAPPER DM_SYSTEM, sysroot, MS_RDONLY);
+}
+
+static int real_swap_system(const struct board *board,
+			    const struct stage_record *rec,
+			    enum system_mode mode)
+{
+	struct system_table table;
+
+	if (system_table(&table, board, rec, mode) ||
+	    dm_swap(DM_SYSTEM, &table.dm))
+		return -1;
+	return mode == SYSTEM_PLAIN ? dm_drop(DM_STAGE) : 0;
+}
+
+/* ---- data ---- */
+
+static int bow_state(const char *state)
+{
+	char path[PATH_MAX];
+	struct dm_state dm;
+	int fd, r = 0;
+
+	if (dm_look(DM_DATA, &dm))
+		return -1;
+	if (!dm.exists || strcmp(dm.target, "bow"))
+		return error("there is no device '" DM_DATA "' with the target "
+			     "'bow'");
+	snprintf(path, sizeof(path), "/sys/dev/block/%u:%u/bow/state", dm.major,
+		 dm.minor);
+	fd = open(path, O_WRONLY | O_CLOEXEC);
+	if (fd < 0 || write(fd, state, strlen(state)) < 0)
+		r = error_errno("cannot set '%s' to state %s", path, state);
+	if (fd >= 0)
+		close(fd);
+	return r;
+}
+
+static int make_bow(const struct board *board)
+{
+	struct dm_table table = { "bow", 0, board->data, false };
+
+	if (sectors_of(board->data, &table.sectors) ||
+	    dm_make(DM_DATA, &table) || trim(MAPPER DM_DATA))
+		return -1;
+	return bow_state("1");
+}
+
+static int real_mount_data(const struct board *board, const char *sysroot,
+			   bool bow)
+{
+	char dir[PATH_MAX];
+
+	snprintf(dir, sizeof(dir), "%s%s", sysroot, board->data_mount);
+	if (bow && make_bow(board))
+		return -1;
+	return mount_any(bow ? MAPPER DM_DATA : board->data, dir, MS_NOATIME);
+}
+
+static int real_release_data(void)
+{
+	return bow_state("2");
+}
+
+/* ---- the rest ---- */
+
+static int real_merge_progress(uint64_t *done, uint64_t *total)
+{
+	struct dm_state dm;
+
+	if (dm_look(DM_SYSTEM, &dm))
+		return -1;
+	if (!dm.exists)
+		return error("there is no device '" DM_SYSTEM "'");
+	if (!strcmp(dm.target, "linear")) {
+		*done = *total = 0;
+		return 0;
+	}
+	if (sscanf(dm.status, "%" SCNu64 " %" SCNu64, done, total) != 2)
+		return error("the target '%s' says '%s', not DONE TOTAL",
+			     dm.target, dm.status);
+	return 0;
+}
+
+static int real_arm_watchdog(const struct board *board)
+{
+	return watchdog_arm(board->watchdog, board->watchdog_timeout);
+}
+
+static bool real_watchdog_fired(const struct board *board)
+{
+	return watchdog_fired(board->watchdog);
+}
+
+static int real_reboot(void)
+{
+	sync();
+	reboot(RB_AUTOBOOT);
+	return error_errno("cannot reboot");
+}
+
+const struct machine machine_real = {
+	.mount_system = real_mount_system,
+	.mount_data = real_mount_data,
+	.swap_system = real_swap_system,
+	.release_data = real_release_data,
+	.merge_progress = real_merge_progress,
+	.arm_watchdog = real_arm_watchdog,
+	.watchdog_fired = real_watchdog_fired,
+	.reboot = real_reboot,
+};
+
+const struct machine *machine = &machine_real;

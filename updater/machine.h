@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What the updater does to the running machine, as against what it writes
+ * durably: device-mapper devices, mounts, the watchdog, a reboot. A test puts
+ * its own struct machine here. Calls return 0, or -1 after error().
+ */
+#ifndef BOWLINE_MACHINE_H
+#define BOWLINE_MACHINE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "board.h"
+#include "stage.h"
+
+enum system_mode {
+	SYSTEM_PLAIN, /* the system partition */
+	SYSTEM_TRIAL, /* the update over it, nothing is written to it */
+	SYSTEM_MERGE, /* the update over it, being copied into it */
+};
+
+struct machine {
+	/* Makes the root device and mounts it read-only at sysroot. */
+	int (*mount_system)(const struct board *board,
+			    const struct stage_record *rec,
+			    enum system_mode mode, const char *sysroot);
+	/* Mounts data at sysroot + DATA_MOUNT; bow: under a new log. */
+	int (*mount_data)(const struct board *board, const char *sysroot,
+			  bool bow);
+	/* Puts another table under the root device, in use as it is. */
+	int (*swap_system)(const struct board *board,
+			   const struct stage_record *rec,
+			   enum system_mode mode);
+	/* Gives up the way back: the log of the data device goes. */
+	int (*release_data)(void);
+	/* Blocks of the merge done and in all; equal = finished and durable. */
+	int (*merge_progress)(uint64_t *done, uint64_t *total);
+	int (*arm_watchdog)(const struct board *board);
+	bool (*watchdog_fired)(const struct board *board);
+	/* Does not return on a real machine. */
+	int (*reboot)(void);
+};
+
+extern const struct machine *machine; /* machine_real outside of tests */
+extern const struct machine machine_real;
+
+#endif
