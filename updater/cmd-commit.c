@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-#include <getopt.h>
 #include <stdio.h>
 
 #include "err.h"
 #include "live.h"
+#include "options.h"
 #include "verbs.h"
 
 const char help_commit[] =
@@ -52,28 +52,17 @@ static int commit_untried(struct boot *boot)
 
 int cmd_commit(int argc, char **argv)
 {
-	static const struct option longs[] = {
-		{ "board", required_argument, NULL, 'b' },
-		{ "untried", no_argument, NULL, 'u' },
-		{ 0 },
-	};
 	const char *board = NULL;
 	bool untried = false;
+	const struct opt opts[] = {
+		{ "board", 0, &board, NULL },
+		{ "untried", 0, NULL, &untried },
+		{ 0 },
+	};
 	struct boot boot;
-	int c;
 
-	opterr = 0;
-	while ((c = getopt_long(argc, argv, ":", longs, NULL)) != -1) {
-		if (c == 'b')
-			board = optarg;
-		else if (c == 'u')
-			untried = true;
-		else
-			return usage_getopt("commit", c, argv);
-	}
-	if (optind < argc)
-		return usage_error("commit", "unknown argument '%s'",
-				   argv[optind]);
+	if (options_parse("commit", argc, argv, opts, "", NULL))
+		return 2;
 	if (live_load(&boot, board))
 		return 1;
 	if (!live_on_trial(&boot))

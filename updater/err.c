@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include <errno.h>
-#include <getopt.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -61,13 +60,4 @@ int usage_error(const char *verb, const char *fmt, ...)
 	fprintf(stderr, "bowline: %s: %s; see 'bowline %s --help'\n", verb,
 		text, verb);
 	return 2;
-}
-
-int usage_getopt(const char *verb, int c, char **argv)
-{
-	const char *option = argv[optind - 1];
-
-	if (c == ':')
-		return usage_error(verb, "option '%s' needs a value", option);
-	return usage_error(verb, "unknown option '%s'", option);
 }

@@ -31,10 +31,4 @@ VERB(status)
 int usage_error(const char *verb, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
 
-/*
- * For what getopt_long did not take (c: ':' or '?', opterr = 0, a ':' first in
- * the short options): names the option; returns 2.
- */
-int usage_getopt(const char *verb, int c, char **argv);
-
 #endif
