@@ -1,0 +1,443 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <libgen.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "bundle.h"
+#include "dm-update-dir.h"
+#include "err.h"
+#include "progress.h"
+#include "verbs.h"
+
+const char help_bundle[] =
+	"put a diff and a kernel into one signed file\n"
+	"\n"
+	"usage: bowline bundle --board BOARD --version V --old OLD.img\n"
+	"           --new NEW.img --diff DIFF -o OUT\n"
+	"           {--key KEY.pem | --signature FILE | --manifest-only}\n"
+	"           [--min-version V] [--boot FIT]\n"
+	"\n"
+	"  --board BOARD      the device's name for itself: BOARD= of its\n"
+	"                     board file\n"
+	"  --version V        of the new system: numbers joined by dots\n"
+	"  --min-version V    least version that may be updated (0)\n"
+	"  --old, --new       the two system images; only their hashes are\n"
+	"                     taken\n"
+	"  --diff DIFF        what 'bowline diff OLD.img NEW.img' made\n"
+	"  --boot FIT         kernel and initramfs; without it the device\n"
+	"                     keeps the kernel it runs\n"
+	"  --key KEY.pem      sign with this private key: ECDSA P-256 or RSA\n"
+	"                     of 2048 to 8192 bits, not encrypted\n"
+	"  --signature FILE   take a signature that was made elsewhere\n"
+	"  --manifest-only    write only the text to be signed\n"
+	"  -o, --output OUT   replaced only when it is complete\n"
+	"\n"
+	"Signing elsewhere, with the key in a safe place:\n"
+	"\n"
+	"  bowline bundle ... --manifest-only -o manifest\n"
+	"  openssl dgst -sha256 -sign KEY.pem -out signature manifest\n"
+	"  bowline bundle ... --signature signature -o OUT\n"
+	"\n"
+	"The same inputs give the same manifest. Devices trust the public\n"
+	"keys (openssl pkey -in KEY.pem -pubout) in their folder of keys.\n";
+
+struct build {
+	const char *board, *version, *min_version;
+	const char *old, *new;
+	const char *payload[PAYLOAD_KINDS]; /* files, or NULL */
+	const char *key, *signature, *out;
+	int manifest_only;
+	struct manifest manifest;
+	struct bundle_head head;
+	uint8_t *buf; /* MANIFEST_PIECE bytes */
+};
+
+/* ---- the manifest -------------------------------------------------------- */
+
+static int hash_image(const char *path, const char *what, uint64_t *size,
+		      uint8_t *hash)
+{
+	struct dev *dev = dev_open(path, DEV_READ);
+	int r;
+
+	if (!dev)
+		return -1;
+	*size = dev_size(dev);
+	progress_start(what, *size);
+	r = *size ? bundle_hash(dev, 0, *size, 0, hash)
+		  : error("'%s' is empty", path);
+	if (!r)
+		progress_end();
+	dev_close(dev);
+	return r;
+}
+
+static int hash_pieces(struct build *b, struct dev *dev, struct payload *p)
+{
+	p->size = dev_size(dev);
+	p->piece_size = MANIFEST_PIECE;
+	p->n_pieces = (p->size + MANIFEST_PIECE - 1) / MANIFEST_PIECE;
+	p->piece = plat_alloc(p->n_pieces * sizeof(*p->piece));
+	if (!p->piece)
+		return error("out of memory hashing '%s'", dev_name(dev));
+	for (uint32_t i = 0; i < p->n_pieces; i++)
+		if (bundle_hash(dev, (uint64_t)i * MANIFEST_PIECE,
+				piece_len(p, i), (uint64_t)i * MANIFEST_PIECE,
+				p->piece[i]))
+			return -1;
+	return 0;
+}
+
+/* As far as its first block tells, as the update target will read it. */
+static int check_diff(const struct build *b, struct dev *dev)
+{
+	struct update_geometry geometry;
+	struct update_super super;
+	const char *why;
+
+	if (dev_size(dev) < sizeof(super))
+		return error("'%s' is not a diff: it has only %llu bytes",
+			     dev_name(dev), (unsigned long long)dev_size(dev));
+	if (dev_read(dev, 0, &super, sizeof(super)))
+		return -1;
+	if (update_super_parse(&super, dev_size(dev), b->manifest.target_size,
+			       &geometry, &why))
+		return error("'%s' is not a diff for '%s': %s", dev_name(dev),
+			     b->new, why);
+	return 0;
+}
+
+static int describe_payload(struct build *b, enum payload_kind kind)
+{
+	struct dev *dev;
+	char what[32];
+	int r;
+
+	if (!b->payload[kind])
+		return 0;
+	snprintf(what, sizeof(what), "hashing the %s", payload_title(kind));
+	dev = dev_open(b->payload[kind], DEV_READ);
+	if (!dev)
+		return -1;
+	progress_start(what, dev_size(dev));
+	if (!dev_size(dev))
+		r = error("'%s' is empty", dev_name(dev));
+	else if (kind == PAYLOAD_DIFF && check_diff(b, dev))
+		r = -1;
+	else
+		r = hash_pieces(b, dev, &b->manifest.payload[kind]);
+	if (!r)
+		progress_end();
+	dev_close(dev);
+	return r;
+}
+
+static int describe(struct build *b)
+{
+	struct manifest *m = &b->manifest;
+
+	strcpy(m->board, b->board);
+	strcpy(m->version, b->version);
+	strcpy(m->min_version, b->min_version);
+	if (hash_image(b->old, "hashing the old image", &m->source_size,
+		       m->source_hash) ||
+	    hash_image(b->new, "hashing the new image", &m->target_size,
+		       m->target_hash))
+		return -1;
+	for (int kind = 0; kind < PAYLOAD_KINDS; kind++)
+		if (describe_payload(b, kind))
+			return -1;
+	return 0;
+}
+
+/* ---- the signature ------------------------------------------------------- */
+
+static int read_signature(const char *path, uint8_t *signature, size_t *len)
+{
+	struct dev *dev = dev_open(path, DEV_READ);
+	int r;
+
+	if (!dev)
+		return -1;
+	*len = dev_size(dev);
+	if (!*len || *len > SIGNATURE_MAX)
+		r = error("'%s' is not a signature: it has %zu bytes, expected "
+			  "1 to %d",
+			  path, *len, SIGNATURE_MAX);
+	else
+		r = dev_read(dev, 0, signature, *len);
+	dev_close(dev);
+	return r;
+}
+
+static int make_head(struct build *b, const char *text, size_t text_len)
+{
+	uint8_t signature[SIGNATURE_MAX];
+	char why[BUNDLE_WHY];
+	size_t len;
+
+	if (b->key ? sign_text(b->key, text, text_len, signature, &len)
+		   : read_signature(b->signature, signature, &len))
+		return -1;
+	if (bundle_head_make(&b->head, text, text_len, signature, len, why))
+		return error("cannot make the bundle '%s': %s", b->out, why);
+	return 0;
+}
+
+/* ---- the file ------------------------------------------------------------ */
+
+static int put(int fd, const char *path, const void *buf, size_t len)
+{
+	const char *p = buf;
+
+	while (len) {
+		ssize_t n = write(fd, p, len);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return error_errno("cannot write '%s'", path);
+		p += n;
+		len -= n;
+	}
+	return 0;
+}
+
+/* The file was hashed before; it must still be the same. */
+static int put_payload(struct build *b, int fd, const struct payload *p,
+		       struct dev *dev)
+{
+	uint8_t hash[HASH_SIZE];
+
+	progress_start("writing the bundle", p->size);
+	for (uint32_t i = 0; i < p->n_pieces; i++) {
+		uint32_t len = piece_len(p, i);
+		uint32_t padded = bundle_padded(len);
+		uint64_t at = (uint64_t)i * p->piece_size;
+
+		if (dev_read(dev, at, b->buf, len))
+			return -1;
+		sha256(b->buf, len, hash);
+		if (memcmp(hash, p->piece[i], HASH_SIZE))
+			return error("'%s' changed while it was read",
+				     dev_name(dev));
+		memset(b->buf + len, 0, padded - len);
+		if (put(fd, b->out, b->buf, padded))
+			return -1;
+		progress_update(at);
+	}
+	progress_end();
+	return 0;
+}
+
+static int put_bundle(struct build *b, int fd)
+{
+	if (put(fd, b->out, b->head.bytes, b->head.size))
+		return -1;
+	for (int kind = 0; kind < PAYLOAD_KINDS; kind++) {
+		struct dev *dev;
+		int r;
+
+		if (!b->payload[kind])
+			continue;
+		dev = dev_open(b->payload[kind], DEV_READ);
+		if (!dev)
+			return -1;
+		r = put_payload(b, fd, &b->manifest.payload[kind], dev);
+		dev_close(dev);
+		if (r)
+			return -1;
+	}
+	return 0;
+}
+
+static int flush_folder_of(const char *path)
+{
+	char copy[strlen(path) + 1];
+	int fd, r;
+
+	strcpy(copy, path);
+	fd = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	r = fd < 0 ? -1 : fsync(fd);
+	if (r)
+		error_errno("cannot flush the folder of '%s'", path);
+	if (fd >= 0)
+		close(fd);
+	return r;
+}
+
+/* With the permissions that a file made by creat() would have. */
+static int open_temporary(const char *out, char *path)
+{
+	mode_t mask = umask(0);
+	int fd;
+
+	umask(mask);
+	sprintf(path, "%s.XXXXXX", out);
+	fd = mkstemp(path);
+	if (fd < 0)
+		return error_errno("cannot create '%s'", out);
+	fchmod(fd, 0666 & ~mask);
+	return fd;
+}
+
+static int write_out(struct build *b, const char *text, size_t text_len)
+{
+	char path[strlen(b->out) + sizeof(".XXXXXX")];
+	int fd = open_temporary(b->out, path);
+	int r;
+
+	if (fd < 0)
+		return -1;
+	r = b->manifest_only ? put(fd, b->out, text, text_len)
+			     : put_bundle(b, fd);
+	if (!r && (fsync(fd) || rename(path, b->out)))
+		r = error_errno("cannot write '%s'", b->out);
+	close(fd);
+	if (r)
+		unlink(path);
+	return r ? -1 : flush_folder_of(b->out);
+}
+
+static int build(struct build *b)
+{
+	size_t len;
+	char *text;
+	int r = -1;
+
+	b->buf = malloc(MANIFEST_PIECE);
+	if (!b->buf)
+		return error("out of memory");
+	if (describe(b))
+		goto free_buf;
+	len = manifest_format(&b->manifest, NULL, 0);
+	text = malloc(len);
+	if (!text) {
+		error("out of memory");
+		goto free_buf;
+	}
+	manifest_format(&b->manifest, text, len);
+	if (b->manifest_only || !make_head(b, text, len))
+		r = write_out(b, text, len);
+	if (!r && !b->manifest_only)
+		say("update %s: '%s' has %llu bytes", b->head.id, b->out,
+		    (unsigned long long)bundle_length(&b->head, &b->manifest));
+	bundle_head_free(&b->head);
+	free(text);
+free_buf:
+	manifest_free(&b->manifest);
+	free(b->buf);
+	return r;
+}
+
+/* ---- the arguments ------------------------------------------------------- */
+
+/* Required options stand first, in the order in which they are asked for. */
+enum {
+	BOARD,
+	VERSION,
+	OLD,
+	NEW,
+	DIFF,
+	OUTPUT,
+	REQUIRED,
+	MIN_VERSION = REQUIRED,
+	BOOT,
+	KEY,
+	SIGNATURE,
+	VALUES,
+	MANIFEST_ONLY = VALUES
+};
+
+static const struct option options[] = {
+	{ "board", required_argument, NULL, BOARD },
+	{ "version", required_argument, NULL, VERSION },
+	{ "old", required_argument, NULL, OLD },
+	{ "new", required_argument, NULL, NEW },
+	{ "diff", required_argument, NULL, DIFF },
+	{ "output", required_argument, NULL, OUTPUT },
+	{ "min-version", required_argument, NULL, MIN_VERSION },
+	{ "boot", required_argument, NULL, BOOT },
+	{ "key", required_argument, NULL, KEY },
+	{ "signature", required_argument, NULL, SIGNATURE },
+	{ "manifest-only", no_argument, NULL, MANIFEST_ONLY },
+	{ 0 },
+};
+
+static int check_values(const char *const *value, int manifest_only)
+{
+	for (int i = 0; i < REQUIRED; i++)
+		if (!value[i])
+			return usage_error("bundle", "--%s is missing",
+					   options[i].name);
+	if (!!value[KEY] + !!value[SIGNATURE] + !!manifest_only != 1)
+		return usage_error("bundle", "expected one of --key, "
+					     "--signature and --manifest-only");
+	if (!board_name_valid(value[BOARD]))
+		return usage_error("bundle",
+				   "--board is '%s', expected letters, digits, "
+				   "'.', '_' and '-'",
+				   value[BOARD]);
+	if (!version_valid(value[VERSION]))
+		return usage_error("bundle",
+				   "--version is '%s', expected numbers joined "
+				   "by dots",
+				   value[VERSION]);
+	if (!version_valid(value[MIN_VERSION]))
+		return usage_error("bundle",
+				   "--min-version is '%s', expected numbers "
+				   "joined by dots",
+				   value[MIN_VERSION]);
+	return 0;
+}
+
+static int parse_options(int argc, char **argv, const char **value,
+			 int *manifest_only)
+{
+	int c;
+
+	opterr = 0;
+	while ((c = getopt_long(argc, argv, ":o:", options, NULL)) != -1) {
+		if (c == ':')
+			return usage_error("bundle", "'%s' needs a value",
+					   argv[optind - 1]);
+		if (c == '?')
+			return usage_error("bundle", "unknown option '%s'",
+					   argv[optind - 1]);
+		if (c == MANIFEST_ONLY)
+			*manifest_only = 1;
+		else
+			value[c == 'o' ? OUTPUT : c] = optarg;
+	}
+	if (optind < argc)
+		return usage_error("bundle", "unexpected argument '%s'",
+				   argv[optind]);
+	return check_values(value, *manifest_only);
+}
+
+int cmd_bundle(int argc, char **argv)
+{
+	const char *value[VALUES] = { [MIN_VERSION] = "0" };
+	struct build b = { 0 };
+	int r = parse_options(argc, argv, value, &b.manifest_only);
+
+	if (r)
+		return r;
+	b.board = value[BOARD];
+	b.version = value[VERSION];
+	b.min_version = value[MIN_VERSION];
+	b.old = value[OLD];
+	b.new = value[NEW];
+	b.payload[PAYLOAD_DIFF] = value[DIFF];
+	b.payload[PAYLOAD_BOOT] = value[BOOT];
+	b.key = value[KEY];
+	b.signature = value[SIGNATURE];
+	b.out = value[OUTPUT];
+	return build(&b) ? 1 : 0;
+}

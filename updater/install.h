@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef BOWLINE_INSTALL_H
+#define BOWLINE_INSTALL_H
+
+#include <stdbool.h>
+
+#include "board.h"
+
+/*
+ * Checks the bundle at path ("-": standard input), writes it to the stage and
+ * to the boot partition of the slot that is not running, and starts its trial
+ * with the one store of the environment. The environment backend is chosen
+ * (board_load() does).
+ *
+ * 0, or -1 after one error(): then the next boot is the same as without the
+ * call. An error that can be known before the payloads arrive is found before
+ * anything is written.
+ */
+int install_bundle(const struct board *board, const char *path,
+		   bool allow_downgrade);
+
+#endif
