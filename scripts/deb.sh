@@ -33,7 +33,7 @@ for package; do
 	case $version in
 	'' | '(none)') die "no package '$package' for $ARCH" ;;
 	esac
-	dir=$CACHE/deb-$package-$version-$ARCH
+	dir=$CACHE/deb-$package-$(echo "$version" | tr : _)-$ARCH
 	filled "$dir" fill "$package" "$version"
 	echo "$dir"
 done

@@ -119,5 +119,6 @@ conf() {
 # nothing for this machine.
 cross() {
 	[ "$1" != "$(dpkg --print-architecture)" ] || return 0
-	echo "$(dpkg-architecture -f -a"$1" -qDEB_HOST_GNU_TYPE)-"
+	echo "$(dpkg-architecture -f -a"$1" \
+		-qDEB_HOST_GNU_TYPE 2>/dev/null)-"
 }
