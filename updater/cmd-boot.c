@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-#include <getopt.h>
 #include <stdio.h>
 
 #include "boot.h"
 #include "err.h"
+#include "options.h"
 #include "state.h"
 #include "verbs.h"
 
@@ -26,43 +26,6 @@ const char help_boot[] =
 	"Exit status: 0 the root is mounted, 1 this boot cannot go on, 2 "
 	"usage.\n";
 
-struct options {
-	const char *board;
-	const char *cmdline;
-	const char *sysroot;
-	bool dry_run;
-};
-
-static int parse(struct options *o, int argc, char **argv)
-{
-	static const struct option longs[] = {
-		{ "board", required_argument, NULL, 'b' },
-		{ "cmdline", required_argument, NULL, 'c' },
-		{ "sysroot", required_argument, NULL, 's' },
-		{ "dry-run", no_argument, NULL, 'n' },
-		{ 0 },
-	};
-	int c;
-
-	opterr = 0;
-	while ((c = getopt_long(argc, argv, ":", longs, NULL)) != -1) {
-		if (c == 'b')
-			o->board = optarg;
-		else if (c == 'c')
-			o->cmdline = optarg;
-		else if (c == 's')
-			o->sysroot = optarg;
-		else if (c == 'n')
-			o->dry_run = true;
-		else
-			return usage_getopt("boot", c, argv);
-	}
-	if (optind < argc)
-		return usage_error("boot", "unknown argument '%s'",
-				   argv[optind]);
-	return 0;
-}
-
 static int show(const struct boot *boot)
 {
 	const struct row *row = decide(boot->facts);
@@ -80,17 +43,23 @@ static int show(const struct boot *boot)
 
 int cmd_boot(int argc, char **argv)
 {
-	struct options o = { .sysroot = "/sysroot" };
+	const char *board = NULL, *cmdline = NULL, *sysroot = "/sysroot";
+	bool dry_run = false, rebooted;
+	const struct opt opts[] = {
+		{ "board", 0, &board, NULL },
+		{ "cmdline", 0, &cmdline, NULL },
+		{ "sysroot", 0, &sysroot, NULL },
+		{ "dry-run", 0, NULL, &dry_run },
+		{ 0 },
+	};
 	static struct boot boot;
-	bool rebooted;
-	int r = parse(&o, argc, argv);
 
-	if (r)
-		return r;
-	if (board_load(&boot.board, o.board))
+	if (options_parse("boot", argc, argv, opts, "", NULL))
+		return 2;
+	if (board_load(&boot.board, board))
 		return 1;
-	if (o.cmdline)
-		cmdline_parse(&boot.cmd, o.cmdline);
+	if (cmdline)
+		cmdline_parse(&boot.cmd, cmdline);
 	else
 		cmdline_running(&boot.cmd);
 	if (boot.cmd.rescue)
@@ -98,7 +67,7 @@ int cmd_boot(int argc, char **argv)
 		    "all the same");
 	if (boot_gather(&boot))
 		return 1;
-	if (o.dry_run)
+	if (dry_run)
 		return show(&boot);
-	return boot_run(&boot, o.sysroot, &rebooted) ? 1 : 0;
+	return boot_run(&boot, sysroot, &rebooted) ? 1 : 0;
 }

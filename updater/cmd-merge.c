@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-#include <getopt.h>
 #include <stdio.h>
 
 #include "err.h"
 #include "live.h"
+#include "options.h"
 #include "verbs.h"
 
 const char help_merge[] =
@@ -47,27 +47,16 @@ static int merge(struct boot *boot, bool wait)
 
 int cmd_merge(int argc, char **argv)
 {
-	static const struct option longs[] = {
-		{ "board", required_argument, NULL, 'b' },
-		{ "wait", no_argument, NULL, 'w' },
-		{ 0 },
-	};
 	const char *board = NULL;
 	bool wait = false;
+	const struct opt opts[] = {
+		{ "board", 0, &board, NULL },
+		{ "wait", 0, NULL, &wait },
+		{ 0 },
+	};
 	struct boot boot;
-	int c;
 
-	opterr = 0;
-	while ((c = getopt_long(argc, argv, ":", longs, NULL)) != -1) {
-		if (c == 'b')
-			board = optarg;
-		else if (c == 'w')
-			wait = true;
-		else
-			return usage_getopt("merge", c, argv);
-	}
-	if (optind < argc)
-		return usage_error("merge", "unknown argument '%s'",
-				   argv[optind]);
+	if (options_parse("merge", argc, argv, opts, "", NULL))
+		return 2;
 	return live_load(&boot, board) || merge(&boot, wait) < 0 ? 1 : 0;
 }

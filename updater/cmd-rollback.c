@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-#include <getopt.h>
 #include <stdio.h>
 
 #include "err.h"
 #include "live.h"
 #include "machine.h"
+#include "options.h"
 #include "verbs.h"
 
 const char help_rollback[] =
@@ -43,28 +43,17 @@ static int rollback(struct boot *boot)
 
 int cmd_rollback(int argc, char **argv)
 {
-	static const struct option longs[] = {
-		{ "board", required_argument, NULL, 'b' },
-		{ "reboot", no_argument, NULL, 'r' },
-		{ 0 },
-	};
 	const char *board = NULL;
 	bool reboot = false;
+	const struct opt opts[] = {
+		{ "board", 0, &board, NULL },
+		{ "reboot", 0, NULL, &reboot },
+		{ 0 },
+	};
 	struct boot boot;
-	int c;
 
-	opterr = 0;
-	while ((c = getopt_long(argc, argv, ":", longs, NULL)) != -1) {
-		if (c == 'b')
-			board = optarg;
-		else if (c == 'r')
-			reboot = true;
-		else
-			return usage_getopt("rollback", c, argv);
-	}
-	if (optind < argc)
-		return usage_error("rollback", "unknown argument '%s'",
-				   argv[optind]);
+	if (options_parse("rollback", argc, argv, opts, "", NULL))
+		return 2;
 	if (live_load(&boot, board) || rollback(&boot))
 		return 1;
 	return reboot && machine->reboot() ? 1 : 0;
