@@ -123,6 +123,7 @@ static unsigned int log_fact(struct boot *boot)
 	static const unsigned int facts[] = { [BOW_NONE] = F_NO_LOG,
 					      [BOW_LOG] = F_LOG,
 					      [BOW_RESTORING] = F_RESTORING,
+					      [BOW_KEEPING] = F_KEEPING,
 					      [BOW_DAMAGED] = F_TORN };
 	struct dev *data = dev_open(boot->board.data, DEV_READ);
 	struct bow_info info;
@@ -215,7 +216,7 @@ void boot_reason(const struct boot *boot, char *text, size_t room)
 /* "rolled-back ID REASON"; the reason of a rollback already stored stays. */
 static void rolled_back(const struct boot *boot, char *text, size_t room)
 {
-	char reason[64] = "data log damaged, data not restored";
+	char reason[64] = "data log not whole, data not restored";
 	int n = snprintf(text, room, "rolled-back %s ", update_id(boot));
 
 	if (!boot->salvaged && boot->env.phase == PHASE_ROLLBACK &&
@@ -260,10 +261,10 @@ static int record_phase(struct boot *boot, enum stage_phase phase)
 	return record(boot, &rec);
 }
 
-/* A log that does not add up: put block 0 back, the changed data stays. */
+/* No restore is possible: put block 0 back, the changed data stays. */
 static int salvage(struct boot *boot, struct dev *data)
 {
-	say("the log of '%s' is damaged: the changed data stays",
+	say("the log of '%s' cannot be undone: the changed data stays",
 	    boot->board.data);
 	boot->salvaged = true;
 	return bow_keep(data);
@@ -279,7 +280,10 @@ static int undo(struct boot *boot)
 	data = dev_open(boot->board.data, DEV_WRITE);
 	if (!data)
 		return -1;
-	r = boot->facts & F_TORN ? salvage(boot, data) : bow_restore(data);
+	if (boot->facts & (F_TORN | F_KEEPING))
+		r = salvage(boot, data);
+	else
+		r = bow_restore(data);
 	dev_close(data);
 	return r;
 }

@@ -124,7 +124,8 @@ const char *fact_name(unsigned int bit)
 		"known",    "lost",	 "idle",     "trial",	 "commit",
 		"rollback", "on-trial",	 "on-other", "no-trial", "empty",
 		"staged",   "merging",	 "good",     "bad",	 "no-log",
-		"log",	    "restoring", "torn",     "asked",	 "rescue",
+		"log",	    "restoring", "torn",     "keeping",	 "asked",
+		"rescue",
 	};
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)

@@ -36,9 +36,10 @@ enum fact {
 	F_LOG = 1 << 15,       /* whole, no restore has begun */
 	F_RESTORING = 1 << 16, /* a restore has begun and was cut short */
 	F_TORN = 1 << 17,      /* there, and does not add up */
+	F_KEEPING = 1 << 18,   /* being dropped: data is the new one */
 	/* how the kernel was started */
-	F_ASKED = 1 << 18,  /* chosen by the boot script */
-	F_RESCUE = 1 << 19, /* nothing else was left to boot */
+	F_ASKED = 1 << 19,  /* chosen by the boot script */
+	F_RESCUE = 1 << 20, /* nothing else was left to boot */
 };
 
 /* The values of one fact, for whoever walks the space. */
@@ -48,7 +49,7 @@ static const unsigned int fact_groups[] = {
 	F_ON_TRIAL | F_ON_OTHER | F_NO_TRIAL,
 	F_EMPTY | F_STAGED | F_MERGING,
 	F_GOOD | F_BAD,
-	F_NO_LOG | F_LOG | F_RESTORING | F_TORN,
+	F_NO_LOG | F_LOG | F_RESTORING | F_TORN | F_KEEPING,
 	F_ASKED | F_RESCUE,
 };
 

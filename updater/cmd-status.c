@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "bow.h"
+#include "dm.h"
+#include "err.h"
+#include "live.h"
+#include "options.h"
+#include "verbs.h"
+
+const char help_status[] =
+	"say where the device is in the life of an update\n"
+	"\n"
+	"usage: bowline status [--json] [--board FILE]\n"
+	"\n"
+	"Reads the environment, the stage, the data device and the kernel's\n"
+	"targets; writes nothing. The text is for people, --json for programs:\n"
+	"one object with the same names.\n"
+	"\n"
+	"  --json         one line of JSON\n"
+	"  --board FILE   the board file (/run/bowline/board.conf, then\n"
+	"                 /etc/bowline/board.conf)\n"
+	"\n"
+	"Exit status: 0 said, 1 failed, 2 usage.\n";
+
+struct printer {
+	bool json;
+	unsigned int n; /* fields so far */
+};
+
+static void quote(const char *text)
+{
+	putchar('"');
+	for (; *text; text++) {
+		if (*text == '"' || *text == '\\')
+			putchar('\\');
+		putchar(*text);
+	}
+	putchar('"');
+}
+
+static void put_text(struct printer *p, const char *name, const char *value)
+{
+	if (!p->json) {
+		printf("%-14s %s\n", name, value[0] ? value : "-");
+		return;
+	}
+	fputs(p->n++ ? ", " : "{", stdout);
+	quote(name);
+	fputs(": ", stdout);
+	quote(value);
+}
+
+static void put_number(struct printer *p, const char *name, uint64_t value)
+{
+	if (!p->json) {
+		printf("%-14s %" PRIu64 "\n", name, value);
+		return;
+	}
+	printf("%s\"%s\": %" PRIu64, p->n++ ? ", " : "{", name, value);
+}
+
+static void put_slot(struct printer *p, const char *name, char slot)
+{
+	const char text[] = { slot, 0 };
+
+	put_text(p, name, text);
+}
+
+static void put_env(struct printer *p, const struct env *env)
+{
+	put_text(p, "environment",
+		 env->lost	? "lost"
+		 : env->invalid ? env->raw_bad
+				: "good");
+	put_text(p, "phase", phase_name(env->phase));
+	put_slot(p, "trial", env->trial);
+	put_text(p, "update", env->update);
+	put_text(p, "order", env->order);
+	put_number(p, "left_a", env->left[0] - '0');
+	put_number(p, "left_b", env->left[1] - '0');
+	put_number(p, "attempts", env->attempts);
+	put_text(p, "last", env->last);
+}
+
+static void put_stage(struct printer *p, const struct stage_record *rec)
+{
+	static const char *const names[] = { "empty", "staged", "merging" };
+
+	put_text(p, "stage", names[rec->phase]);
+	put_text(p, "staged_update", rec->id);
+	put_number(p, "staged_bytes", rec->payload);
+	put_number(p, "tried", rec->attempt);
+	put_text(p, "reason", rec->reason);
+}
+
+static int put_log(struct printer *p, const char *path)
+{
+	static const char *const names[] = {
+		[BOW_NONE] = "none",	       [BOW_LOG] = "whole",
+		[BOW_RESTORING] = "restoring", [BOW_KEEPING] = "keeping",
+		[BOW_DAMAGED] = "damaged",
+	};
+	struct dev *data = dev_open(path, DEV_READ);
+	struct bow_info info;
+	int r = data ? bow_probe(data, &info) : -1;
+
+	dev_close(data);
+	if (r)
+		return -1;
+	put_text(p, "data_log", names[info.kind]);
+	put_number(p, "data_saved", info.backed_up);
+	return 0;
+}
+
+static int put_device(struct printer *p, const char *name, const char *device)
+{
+	struct dm_state dm;
+	char text[sizeof(dm.target) + sizeof(dm.status) + 1];
+
+	if (dm_look(device, &dm))
+		return -1;
+	snprintf(text, sizeof(text), "%s %s", dm.target, dm.status);
+	put_text(p, name, dm.exists ? text : "");
+	return 0;
+}
+
+static int status(struct printer *p, struct boot *boot)
+{
+	bool running = boot->cmd.slot;
+
+	put_text(p, "board", boot->board.name);
+	put_slot(p, "slot", boot->cmd.slot);
+	put_env(p, &boot->env);
+	put_stage(p, &boot->rec);
+	if (put_log(p, boot->board.data) ||
+	    (running && (put_device(p, "system", DM_SYSTEM) ||
+			 put_device(p, "data", DM_DATA))))
+		return -1;
+	if (p->json)
+		puts("}");
+	return 0;
+}
+
+int cmd_status(int argc, char **argv)
+{
+	struct printer p = { 0 };
+	const char *board = NULL;
+	const struct opt opts[] = {
+		{ "board", 0, &board, NULL },
+		{ "json", 0, NULL, &p.json },
+		{ 0 },
+	};
+	struct boot boot;
+
+	if (options_parse("status", argc, argv, opts, "", NULL))
+		return 2;
+	if (live_load(&boot, board))
+		return 1;
+	return status(&p, &boot) ? 1 : 0;
+}
