@@ -8,6 +8,7 @@
 #include "err.h"
 #include "live.h"
 #include "options.h"
+#include "slots.h"
 #include "verbs.h"
 
 const char help_status[] =
@@ -127,6 +128,37 @@ static int put_device(struct printer *p, const char *name, const char *device)
 	return 0;
 }
 
+/* What the boot script will do, if every kernel loads: "B attempt 2". */
+static void put_next(struct printer *p, const struct env *env)
+{
+	const char left[2][2] = { { env->left[0] }, { env->left[1] } };
+	const char trial[] = { env->trial, 0 };
+	const char attempts[] = { '0' + env->attempts, 0 };
+	const struct slots_facts facts = {
+		.order = env->order,
+		.left = { left[0], left[1] },
+		.phase = phase_name(env->phase),
+		.trial = trial,
+		.attempts = attempts,
+		.loads = { true, true },
+		.store_works = true,
+	};
+	struct slots_outcome out;
+	const struct slots_step *s;
+	char text[32];
+	int n;
+
+	slots_choose(&facts, &out);
+	s = &out.step[out.n - 1];
+	n = snprintf(text, sizeof(text), "%c", s->slot);
+	if (s->attempt)
+		n += snprintf(text + n, sizeof(text) - n, " attempt %u",
+			      s->attempt);
+	if (s->rescue)
+		snprintf(text + n, sizeof(text) - n, " rescue");
+	put_text(p, "next_boot", text);
+}
+
 static int status(struct printer *p, struct boot *boot)
 {
 	bool running = boot->cmd.slot;
@@ -134,6 +166,7 @@ static int status(struct printer *p, struct boot *boot)
 	put_text(p, "board", boot->board.name);
 	put_slot(p, "slot", boot->cmd.slot);
 	put_env(p, &boot->env);
+	put_next(p, &boot->env);
 	put_stage(p, &boot->rec);
 	if (put_log(p, boot->board.data) ||
 	    (running && (put_device(p, "system", DM_SYSTEM) ||
