@@ -39,4 +39,10 @@
 #define __crc32c_le(seed, p, len) crc32c((seed), (p), (len))
 #endif
 
+/* Block devices are opened with blk_mode_t since 6.5, fmode_t before. */
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 5, 0)
+#define BLK_OPEN_READ  FMODE_READ
+#define BLK_OPEN_WRITE FMODE_WRITE
+#endif
+
 #endif

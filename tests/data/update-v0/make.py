@@ -128,4 +128,5 @@ def main():
     write("same.diff", old, old, "zstd", 16, 4096)
 
 
-main()
+if __name__ == "__main__":
+    main()
