@@ -7,11 +7,11 @@ set -eu
 . "$(dirname "$0")/lib.sh"
 
 host() {
-	make -C "$TOP/updater" -j2 O="$OUT/host"
+	make -s -C "$TOP/updater" -j2 O="$OUT/host"
 }
 
 device() {
-	make -C "$TOP/updater" -j2 O="$BOARD_OUT" DEVICE=1 \
+	make -s -C "$TOP/updater" -j2 O="$BOARD_OUT" DEVICE=1 \
 		CROSS="$(cross "$(conf ARCH)")" SYSROOT="$BOARD_OUT/sysroot"
 }
 

@@ -1,18 +1,20 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
-# initramfs.sh BOARD: out/BOARD/initramfs.cpio.zst, the same bytes from the
-# same inputs: initramfs/contents and the modules that board.conf names, with
+# initramfs.sh BOARD VERSION: out/BOARD/initramfs-VERSION.cpio.zst for the
+# system of that version, the same bytes from the same inputs: initramfs/contents and the modules that board.conf names, with
 # what they depend on.
 set -eu
 . "$(dirname "$0")/lib.sh"
 board "${1:-}"
 
+VERSION=${2:-}
+[ -n "$VERSION" ] || die "usage: initramfs.sh BOARD VERSION"
 ROOT=$BOARD_OUT/initramfs.d
 KERNEL=$BOARD_OUT/kernel
 RELEASE=$(cat "$KERNEL/release")
 MODULES=$ROOT/lib/modules/$RELEASE
-RESULT=$BOARD_OUT/initramfs.cpio.zst
+RESULT=$BOARD_OUT/initramfs-$VERSION.cpio.zst
 
 source_of() {
 	case $1 in
@@ -90,6 +92,8 @@ archive() {
 BUSYBOX=$("$TOP/scripts/deb.sh" updates "$(conf ARCH)" busybox-static)
 rm -rf "$ROOT"
 contents
+echo "IMAGE_VERSION=$VERSION" >"$ROOT/etc/initramfs-release"
 modules
 archive
-say "initramfs for $BOARD: $(wc -c <"$RESULT") bytes"
+rm -rf "$ROOT"
+say "initramfs $VERSION for $BOARD: $(wc -c <"$RESULT") bytes"

@@ -68,7 +68,7 @@ logged() {
 	wait $ticker 2>/dev/null || :
 	[ ! -t 2 ] || printf '\r\033[K' >&2
 	[ $status = 0 ] && return 0
-	tail -n 30 "$LOG/$name.log" >&2
+	tail -n 20 "$LOG/$name.log" | cut -c1-300 >&2
 	die "$text: failed with status $status, all of it in $LOG/$name.log"
 }
 
@@ -121,4 +121,13 @@ cross() {
 	[ "$1" != "$(dpkg --print-architecture)" ] || return 0
 	echo "$(dpkg-architecture -f -a"$1" \
 		-qDEB_HOST_GNU_TYPE 2>/dev/null)-"
+}
+
+# as_root COMMAND...: with every file belonging to root, for us or in truth.
+as_root() {
+	if [ "$(id -u)" = 0 ]; then
+		"$@"
+	else
+		fakeroot "$@"
+	fi
 }

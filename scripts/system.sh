@@ -102,15 +102,6 @@ fix_times() {
 	rm "$ROOT.debugfs"
 }
 
-# as_root COMMAND...: with every file belonging to root, for us or in truth.
-as_root() {
-	if [ "$(id -u)" = 0 ]; then
-		"$@"
-	else
-		fakeroot "$@"
-	fi
-}
-
 make_image() {
 	find "$ROOT" -exec touch -h -d "@$TIME" {} +
 	rm -f "$IMAGE.part"
@@ -132,6 +123,15 @@ build() {
 	rm -rf "$ROOT"
 }
 
+# What changed since version 1, package by package.
+changes() {
+	sed 's/_[^_]*$//; s/_/ /' "$1" | sort >"$1.names"
+	sed 's/_[^_]*$//; s/_/ /' "$2" | sort |
+		join -a 1 -a 2 -e - -o 0,1.2,2.2 "$1.names" - |
+		awk '$2 != $3 { print "  " $1 ": " $2 " -> " $3 }'
+	rm "$1.names"
+}
+
 # Everything that goes in, by content.
 inputs() {
 	cat "$0" "$LIST" "$BOARD_OUT/board.conf" "$BOARD_OUT/bowline" \
@@ -151,4 +151,8 @@ if [ ! -f "$IMAGE" ] || [ "$SUM" != "$(cat "$IMAGE.inputs" 2>/dev/null)" ]; then
 	rm -f "$IMAGE.inputs"
 	logged "system-$VERSION" "system $VERSION: making the file system" build
 	echo "$SUM" >"$IMAGE.inputs"
+fi
+if [ "$VERSION" != 1 ]; then
+	say "what is new in system $VERSION:"
+	changes "$BOARD_OUT/system-1.packages" "$LIST" >&2
 fi

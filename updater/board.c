@@ -50,6 +50,7 @@ static const struct key keys[] = {
 	{ "ENV_OFFSET_REDUND", BUILD, "" },
 	{ "ENV_SIZE", BUILD, "" },
 	{ "KERNEL_FLAVOUR", BUILD, "" },
+	{ "KERNEL_LOAD", BUILD, "" },
 	{ "MODULES", BUILD, "" },
 	{ "QEMU", BUILD, "" },
 	{ "SIZE_BOOT", BUILD, "" },

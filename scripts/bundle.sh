@@ -1,0 +1,48 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# bundle.sh BOARD: out/BOARD/update-2.bundle, the update from system 1 to
+# system 2 with slot 2, signed with the development key.
+set -eu
+. "$(dirname "$0")/lib.sh"
+board "${1:-}"
+
+BOWLINE=$OUT/host/bowline
+DIFF=$BOARD_OUT/update-2.diff
+BUNDLE=$BOARD_OUT/update-2.bundle
+
+make_diff() {
+	"$BOWLINE" diff "$BOARD_OUT/system-1.img" "$BOARD_OUT/system-2.img" \
+		-o "$DIFF"
+}
+
+make_bundle() {
+	"$BOWLINE" bundle --board "$BOARD" --version 2 --min-version 1 \
+		--old "$BOARD_OUT/system-1.img" \
+		--new "$BOARD_OUT/system-2.img" --diff "$DIFF" \
+		--boot "$BOARD_OUT/slot-2.itb" \
+		--key "$OUT/keys/development.key" -o "$BUNDLE"
+}
+
+# stale RESULT INPUT...: is RESULT not made from these?
+stale() {
+	sum=$(
+		shift
+		cat "$@" | sha256sum
+	)
+	[ ! -f "$1" ] || [ "$sum" != "$(cat "$1.inputs" 2>/dev/null)" ]
+}
+
+made() {
+	echo "$sum" >"$1.inputs"
+}
+
+"$TOP/scripts/bowline.sh" host
+if stale "$DIFF" "$BOARD_OUT"/system-[12].img "$BOWLINE"; then
+	logged "diff-$BOARD" "diff from system 1 to system 2" make_diff
+	made "$DIFF"
+fi
+if stale "$BUNDLE" "$DIFF" "$BOARD_OUT/slot-2.itb" "$BOWLINE"; then
+	logged "bundle-$BOARD" "bundle of the update, signed" make_bundle
+	made "$BUNDLE"
+fi
