@@ -18,27 +18,6 @@ set -eu
 FLAGS=-DCONFIG_SYS_EARLY_PCI_INIT
 NATIVE=$(dpkg --print-architecture)
 
-apt() {
-	"$TOP/scripts/apt.sh" updates "$NATIVE" "$@"
-}
-
-newest_version() {
-	apt apt-cache showsrc --only-source u-boot |
-		sed -n 's/^Version: //p' | sort -V | tail -n 1
-}
-
-unpack() {
-	cd "$1"
-	apt apt-get -q source --download-only "u-boot=$VERSION"
-	dpkg-source -x ./*.dsc src
-	rm -f ./*.dsc ./*.tar.*
-}
-
-fetch() {
-	logged uboot-source "u-boot $VERSION: fetching the source package" \
-		unpack "$1"
-}
-
 build_sandbox() {
 	make_u_boot NO_SDL=1 sandbox_defconfig
 	make_u_boot NO_SDL=1 u-boot
@@ -131,10 +110,9 @@ for_board() {
 }
 
 [ $# = 1 ] || die "usage: uboot.sh BOARD|sandbox"
-VERSION=$(newest_version)
-[ -n "$VERSION" ] || die "no source package 'u-boot' in the package lists"
-SRC=$CACHE/u-boot-src-$VERSION/src
-filled "${SRC%/src}" fetch
+SRC=$("$TOP/scripts/source.sh" u-boot)
+VERSION=${SRC%/*}
+VERSION=${VERSION##*/src-u-boot-}
 case $1 in
 sandbox) sandbox ;;
 *) for_board "$1" ;;
