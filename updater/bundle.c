@@ -130,7 +130,7 @@ static int check_header(const struct bundle_header *header, char *why)
 	return -1;
 }
 
-static bool all_zero(const uint8_t *p, size_t len)
+bool bundle_zeros(const uint8_t *p, size_t len)
 {
 	for (size_t i = 0; i < len; i++)
 		if (p[i])
@@ -156,7 +156,7 @@ static int read_head(struct source *src, struct bundle_head *head, char *why)
 			head->size - sizeof(header)))
 		goto free_head;
 	used = sizeof(header) + head->manifest_size + head->signature_size;
-	if (!all_zero(head->bytes + used, head->size - used)) {
+	if (!bundle_zeros(head->bytes + used, head->size - used)) {
 		snprintf(why, BUNDLE_WHY, "its head is not followed by zeros");
 		goto free_head;
 	}

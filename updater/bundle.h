@@ -50,6 +50,9 @@ static inline uint64_t bundle_padded(uint64_t size)
 	return (size + BUNDLE_ALIGN - 1) / BUNDLE_ALIGN * BUNDLE_ALIGN;
 }
 
+/* Are these the zeros that must be behind a head or a payload? */
+bool bundle_zeros(const uint8_t *p, size_t len);
+
 /* Where the bundle ends, from the sizes in its manifest. */
 uint64_t bundle_length(const struct bundle_head *head,
 		       const struct manifest *m);

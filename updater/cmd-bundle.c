@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include <errno.h>
 #include <fcntl.h>
-#include <getopt.h>
 #include <libgen.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,6 +11,7 @@
 #include "bundle.h"
 #include "dm-update-dir.h"
 #include "err.h"
+#include "options.h"
 #include "progress.h"
 #include "verbs.h"
 
@@ -52,7 +52,7 @@ struct build {
 	const char *old, *new;
 	const char *payload[PAYLOAD_KINDS]; /* files, or NULL */
 	const char *key, *signature, *out;
-	int manifest_only;
+	bool manifest_only;
 	struct manifest manifest;
 	struct bundle_head head;
 	uint8_t *buf; /* MANIFEST_PIECE bytes */
@@ -338,106 +338,63 @@ free_buf:
 
 /* ---- the arguments ------------------------------------------------------- */
 
-/* Required options stand first, in the order in which they are asked for. */
-enum {
-	BOARD,
-	VERSION,
-	OLD,
-	NEW,
-	DIFF,
-	OUTPUT,
-	REQUIRED,
-	MIN_VERSION = REQUIRED,
-	BOOT,
-	KEY,
-	SIGNATURE,
-	VALUES,
-	MANIFEST_ONLY = VALUES
-};
-
-static const struct option options[] = {
-	{ "board", required_argument, NULL, BOARD },
-	{ "version", required_argument, NULL, VERSION },
-	{ "old", required_argument, NULL, OLD },
-	{ "new", required_argument, NULL, NEW },
-	{ "diff", required_argument, NULL, DIFF },
-	{ "output", required_argument, NULL, OUTPUT },
-	{ "min-version", required_argument, NULL, MIN_VERSION },
-	{ "boot", required_argument, NULL, BOOT },
-	{ "key", required_argument, NULL, KEY },
-	{ "signature", required_argument, NULL, SIGNATURE },
-	{ "manifest-only", no_argument, NULL, MANIFEST_ONLY },
-	{ 0 },
-};
-
-static int check_values(const char *const *value, int manifest_only)
+static int check_options(const struct build *b)
 {
-	for (int i = 0; i < REQUIRED; i++)
-		if (!value[i])
-			return usage_error("bundle", "--%s is missing",
-					   options[i].name);
-	if (!!value[KEY] + !!value[SIGNATURE] + !!manifest_only != 1)
+	const struct {
+		const char *name, *value;
+	} required[] = {
+		{ "board", b->board },
+		{ "version", b->version },
+		{ "old", b->old },
+		{ "new", b->new },
+		{ "diff", b->payload[PAYLOAD_DIFF] },
+		{ "output", b->out },
+	};
+
+	for (size_t i = 0; i < sizeof(required) / sizeof(required[0]); i++)
+		if (!required[i].value)
+			return usage_error("bundle", "option '--%s' is missing",
+					   required[i].name);
+	if (!!b->key + !!b->signature + b->manifest_only != 1)
 		return usage_error("bundle", "expected one of --key, "
 					     "--signature and --manifest-only");
-	if (!board_name_valid(value[BOARD]))
+	if (!board_name_valid(b->board))
 		return usage_error("bundle",
 				   "--board is '%s', expected letters, digits, "
 				   "'.', '_' and '-'",
-				   value[BOARD]);
-	if (!version_valid(value[VERSION]))
-		return usage_error("bundle",
-				   "--version is '%s', expected numbers joined "
-				   "by dots",
-				   value[VERSION]);
-	if (!version_valid(value[MIN_VERSION]))
-		return usage_error("bundle",
-				   "--min-version is '%s', expected numbers "
-				   "joined by dots",
-				   value[MIN_VERSION]);
-	return 0;
-}
+				   b->board);
+	for (int i = 0; i < 2; i++) {
+		const char *version = i ? b->min_version : b->version;
 
-static int parse_options(int argc, char **argv, const char **value,
-			 int *manifest_only)
-{
-	int c;
-
-	opterr = 0;
-	while ((c = getopt_long(argc, argv, ":o:", options, NULL)) != -1) {
-		if (c == ':')
-			return usage_error("bundle", "'%s' needs a value",
-					   argv[optind - 1]);
-		if (c == '?')
-			return usage_error("bundle", "unknown option '%s'",
-					   argv[optind - 1]);
-		if (c == MANIFEST_ONLY)
-			*manifest_only = 1;
-		else
-			value[c == 'o' ? OUTPUT : c] = optarg;
+		if (!version_valid(version))
+			return usage_error("bundle",
+					   "--%sversion is '%s', expected "
+					   "numbers joined by dots",
+					   i ? "min-" : "", version);
 	}
-	if (optind < argc)
-		return usage_error("bundle", "unexpected argument '%s'",
-				   argv[optind]);
-	return check_values(value, *manifest_only);
+	return 0;
 }
 
 int cmd_bundle(int argc, char **argv)
 {
-	const char *value[VALUES] = { [MIN_VERSION] = "0" };
-	struct build b = { 0 };
-	int r = parse_options(argc, argv, value, &b.manifest_only);
+	struct build b = { .min_version = "0" };
+	const struct opt opts[] = {
+		{ "board", 0, &b.board, NULL },
+		{ "version", 0, &b.version, NULL },
+		{ "min-version", 0, &b.min_version, NULL },
+		{ "old", 0, &b.old, NULL },
+		{ "new", 0, &b.new, NULL },
+		{ "diff", 0, &b.payload[PAYLOAD_DIFF], NULL },
+		{ "boot", 0, &b.payload[PAYLOAD_BOOT], NULL },
+		{ "key", 0, &b.key, NULL },
+		{ "signature", 0, &b.signature, NULL },
+		{ "manifest-only", 0, NULL, &b.manifest_only },
+		{ "output", 'o', &b.out, NULL },
+		{ 0 },
+	};
 
-	if (r)
-		return r;
-	b.board = value[BOARD];
-	b.version = value[VERSION];
-	b.min_version = value[MIN_VERSION];
-	b.old = value[OLD];
-	b.new = value[NEW];
-	b.payload[PAYLOAD_DIFF] = value[DIFF];
-	b.payload[PAYLOAD_BOOT] = value[BOOT];
-	b.key = value[KEY];
-	b.signature = value[SIGNATURE];
-	b.out = value[OUTPUT];
+	if (options_parse("bundle", argc, argv, opts, "", NULL) ||
+	    check_options(&b))
+		return 2;
 	return build(&b) ? 1 : 0;
 }

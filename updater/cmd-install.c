@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-#include <getopt.h>
-#include <stdio.h>
-#include <stdlib.h>
+#include <stddef.h>
 
+#include "boot.h"
 #include "install.h"
+#include "options.h"
 #include "verbs.h"
 
 const char help_install[] =
@@ -34,40 +34,23 @@ const char help_install[] =
 	"failed, and the next boot is as if nothing had been done; 2 wrong\n"
 	"usage.\n";
 
-static const struct option options[] = {
-	{ "board", required_argument, NULL, 'b' },
-	{ "allow-downgrade", no_argument, NULL, 'd' },
-	{ 0 },
-};
-
 int cmd_install(int argc, char **argv)
 {
-	const char *board_file = NULL;
+	const char *board_file = NULL, *bundle;
 	bool allow_downgrade = false;
+	const struct opt opts[] = {
+		{ "board", 0, &board_file, NULL },
+		{ "allow-downgrade", 0, NULL, &allow_downgrade },
+		{ 0 },
+	};
+	struct cmdline cmd;
 	struct board board;
-	int c;
 
-	opterr = 0;
-	while ((c = getopt_long(argc, argv, ":", options, NULL)) != -1) {
-		switch (c) {
-		case 'b':
-			board_file = optarg;
-			break;
-		case 'd':
-			allow_downgrade = true;
-			break;
-		case ':':
-			return usage_error("install", "'%s' needs a value",
-					   argv[optind - 1]);
-		default:
-			return usage_error("install", "unknown option '%s'",
-					   argv[optind - 1]);
-		}
-	}
-	if (argc - optind != 1)
-		return usage_error("install", "expected one bundle, got %d",
-				   argc - optind);
+	if (options_parse("install", argc, argv, opts, "BUNDLE", &bundle))
+		return 2;
 	if (board_load(&board, board_file))
 		return 1;
-	return install_bundle(&board, argv[optind], allow_downgrade) ? 1 : 0;
+	cmdline_running(&cmd);
+	return install_bundle(&board, cmd.slot, bundle, allow_downgrade) ? 1
+									 : 0;
 }

@@ -30,29 +30,6 @@ struct install {
 
 /* ---- may this device be updated now? ------------------------------------- */
 
-/* From the kernel's command line; 0 = it does not say. */
-static char slot_on_command_line(void)
-{
-	static const char key[] = "bowline.slot=";
-	char line[4096] = "", *rest = line, *word;
-	FILE *f = fopen("/proc/cmdline", "re");
-	char slot = 0;
-
-	if (!f)
-		return 0;
-	if (!fgets(line, sizeof(line), f))
-		line[0] = 0;
-	fclose(f);
-	while ((word = strtok_r(rest, " \n", &rest))) {
-		const char *value = word + sizeof(key) - 1;
-
-		if (!strncmp(word, key, sizeof(key) - 1) &&
-		    (!strcmp(value, "A") || !strcmp(value, "B")))
-			slot = *value;
-	}
-	return slot;
-}
-
 static int check_phase(const struct env *env)
 {
 	switch (env->phase) {
@@ -82,7 +59,6 @@ static int choose_slot(struct install *in)
 {
 	const struct env *env = &in->env;
 
-	in->running = slot_on_command_line();
 	if (!in->running)
 		in->running = env->order[0];
 	in->slot = other_slot(in->running);
@@ -285,7 +261,9 @@ static int receive_piece(struct install *in, enum payload_kind kind, u32 i,
 		return error("piece %u of the %s in '%s' is not what its "
 			     "manifest says",
 			     i + 1, payload_title(kind), in->stream.name);
-	memset(in->buf + len, 0, padded - len);
+	if (!bundle_zeros(in->buf + len, padded - len))
+		return error("the %s in '%s' is not followed by zeros",
+			     payload_title(kind), in->stream.name);
 	return dev_write(to, at, in->buf, padded);
 }
 
@@ -396,6 +374,19 @@ static int read_back(struct install *in)
 		       : compare_payload(in, PAYLOAD_BOOT, in->boot, 0);
 }
 
+/* The record on the medium is the one that the trial will look for. */
+static int check_record(struct install *in)
+{
+	struct stage_record rec;
+
+	if (dev_drop_cache(in->stage) || stage_read(in->stage, &rec))
+		return -1;
+	if (rec.phase == STAGE_TRIAL && !strcmp(rec.id, in->head.id))
+		return 0;
+	return error("'%s' does not hold what was written: its record differs",
+		     dev_name(in->stage));
+}
+
 /*
  * The order of durability. The stage vouches for nothing before its bytes may
  * change; it vouches for the update when that is on the medium; and only the
@@ -416,7 +407,7 @@ static int write_update(struct install *in)
 	if (stage_write(in->stage, &none) || write_payloads(in) ||
 	    dev_write(in->stage, STAGE_HEAD, in->head.bytes, in->head.size) ||
 	    dev_flush(in->stage) || dev_flush(in->boot) || read_back(in) ||
-	    stage_write(in->stage, &staged))
+	    stage_write(in->stage, &staged) || check_record(in))
 		return -1;
 	return env_store_trial(&in->env, in->slot, in->head.id);
 }
@@ -445,10 +436,11 @@ static void clean_up(struct install *in)
 	bundle_close(&in->stream);
 }
 
-int install_bundle(const struct board *board, const char *path,
+int install_bundle(const struct board *board, char running, const char *path,
 		   bool allow_downgrade)
 {
 	struct install in = { .board = board,
+			      .running = running,
 			      .allow_downgrade = allow_downgrade };
 	int r = -1;
 

@@ -10,13 +10,14 @@
  * Checks the bundle at path ("-": standard input), writes it to the stage and
  * to the boot partition of the slot that is not running, and starts its trial
  * with the one store of the environment. The environment backend is chosen
- * (board_load() does).
+ * (board_load() does). running: 'A' or 'B', or 0 when the kernel's command
+ * line does not say: then it is the first of BOOT_ORDER.
  *
  * 0, or -1 after one error(): then the next boot is the same as without the
  * call. An error that can be known before the payloads arrive is found before
  * anything is written.
  */
-int install_bundle(const struct board *board, const char *path,
+int install_bundle(const struct board *board, char running, const char *path,
 		   bool allow_downgrade);
 
 #endif
