@@ -13,9 +13,10 @@ RESULT=$BOARD_OUT/slot-$VERSION.itb
 SOURCE=$BOARD_OUT/slot-$VERSION.its
 ARCH=$(conf ARCH)
 
-# zstd: 9.4 MB where gzip has 11.3 and lz4 13.6, and the card is slow.
+# gzip: zstd saves 2 of 11 MB, 0.4 s of the slow card, but takes U-Boot four
+# seconds more to unpack (measured on QEMU's virt machine).
 compress() {
-	zstd -q -19 -T0 -o "$1/Image.zst" "$BOARD_OUT/kernel/Image"
+	gzip -9nc "$BOARD_OUT/kernel/Image" >"$1/Image.gz"
 }
 
 fill() {
@@ -32,11 +33,11 @@ source_text() {
 		images {
 			kernel {
 				description = "kernel $KERNEL";
-				data = /incbin/("$COMPRESSED/Image.zst");
+				data = /incbin/("$COMPRESSED/Image.gz");
 				type = "kernel";
 				arch = "$ARCH";
 				os = "linux";
-				compression = "zstd";
+				compression = "gzip";
 				load = <$(conf KERNEL_LOAD)>;
 				entry = <$(conf KERNEL_LOAD)>;
 				hash {
@@ -75,7 +76,7 @@ check_size() {
 }
 
 KERNEL=$(cat "$BOARD_OUT/kernel/version")
-COMPRESSED=$CACHE/image-$KERNEL-$ARCH-$(conf KERNEL_FLAVOUR)
+COMPRESSED=$CACHE/image-gz-$KERNEL-$ARCH-$(conf KERNEL_FLAVOUR)
 filled "$COMPRESSED" fill
 source_text >"$SOURCE"
 SOURCE_DATE_EPOCH=0 logged "fit-$BOARD-$VERSION" "boot slot $VERSION" \

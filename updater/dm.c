@@ -80,6 +80,7 @@ static int simple(int type, const char *what, const char *name)
 
 	if (task)
 		dm_task_destroy(task);
+	dm_task_update_nodes();
 	return r;
 }
 
@@ -97,6 +98,7 @@ static int load(int type, const char *what, const char *name,
 		failed(what, name);
 	if (task)
 		dm_task_destroy(task);
+	dm_task_update_nodes(); /* without udev, /dev/mapper is the library's */
 	return r;
 }
 

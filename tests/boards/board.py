@@ -28,6 +28,7 @@ UBOOT_BANNER = r"U-Boot 20\d\d\.\d\d"
 UBOOT_AUTOBOOT = r"Hit any key to stop autoboot"
 UBOOT_PROMPT = r"(?m)^=> $"
 KERNEL_START = r"Linux version "
+SHELL_PROMPT = r"(?m)^system-\d+# $"
 
 ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 KERNEL_LINE = re.compile(r"\[ *\d+\.\d{6}\] [^\n]*\n?")
@@ -189,7 +190,7 @@ class Board:
         That a new boot begins instead is an error; call it after a reboot()
         or power_on() has reached U-Boot or later.
         """
-        self.expect(self.images.conf.get("PROMPT", r"(?m)^[^\n]*# $"), timeout,
+        self.expect(SHELL_PROMPT, timeout,
                     unless)
         # Only our own lines from here, and none of the kernel's in between.
         self.run("stty -echo; dmesg -n 1")
