@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "bowline-format.h"
+#include "bundle.h"
 #include "dm.h"
 #include "err.h"
 #include "machine.h"
@@ -83,8 +84,12 @@ static int trim(const char *dev)
 static int make_stage(const struct board *board, const struct stage_record *rec)
 {
 	char params[BOARD_VALUE_MAX + 32];
-	const struct dm_table table = { "linear", rec->payload / BOWLINE_SECTOR,
-					params, true };
+	const struct dm_table table = {
+		.target = "linear",
+		.sectors = bundle_padded(rec->payload) / BOWLINE_SECTOR,
+		.params = params,
+		.read_only = true,
+	};
 	struct dm_state now;
 
 	if (dm_look(DM_STAGE, &now))

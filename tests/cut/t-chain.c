@@ -1,0 +1,524 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * Power cuts over the life of an update: install, trial, commit, merge; and
+ * install, three failed attempts, rollback. The updater's own code runs on a
+ * simulated device; the power is cut at every durable operation, with four
+ * ways to lose what was not flushed, and once more at every operation of the
+ * recovery. After each cut the device boots until it is idle, and whatever
+ * runs on the way must be the old system with the old data or the new system
+ * with the new data.
+ */
+#define _GNU_SOURCE
+#include <fcntl.h>
+#include <getopt.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "bowline-format.h"
+#include "install.h"
+#include "live.h"
+#include "plat.h"
+#include "sim.h"
+#include "slots.h"
+#include "test.h"
+#include "verbs.h"
+
+#define IMAGE	  (256u << 10) /* bytes of a system image */
+#define KERNEL	  (64u << 10)
+#define STAGE	  (STAGE_PAYLOAD + (512u << 10))
+#define BLOCK	  512u
+#define BLOCKS	  128u /* of the data device */
+#define FREE	  96u  /* first free block */
+#define MAX_BOOTS 24
+
+const char *__asan_default_options(void);
+
+/* A cut is a jump out of the code under test: its memory is not given back. */
+const char *__asan_default_options(void)
+{
+	return "detect_leaks=0";
+}
+
+static char dir[] = "/tmp/bowline-cut-XXXXXX";
+static uint8_t old_image[IMAGE], new_image[IMAGE];
+static uint8_t old_data[FREE * BLOCK];
+static struct board board;
+static char broken[256]; /* the first promise that did not hold */
+
+static void promise(bool holds, const char *what)
+{
+	if (!holds && !broken[0])
+		snprintf(broken, sizeof(broken), "%s", what);
+}
+
+/* ---- fixtures: two images, keys, a bundle ---- */
+
+static const char *in_dir(const char *name)
+{
+	static char paths[8][128];
+	static unsigned int turn;
+	char *path = paths[turn++ % 8];
+
+	snprintf(path, 128, "%s/%s", dir, name);
+	return path;
+}
+
+static void save(const char *name, const void *bytes, size_t len)
+{
+	FILE *f = fopen(in_dir(name), "w");
+
+	if (!f || fwrite(bytes, 1, len, f) != len || fclose(f))
+		abort();
+}
+
+static void fill(uint8_t *p, size_t len, unsigned int seed)
+{
+	for (size_t i = 0; i < len; i++)
+		p[i] = rand_r(&seed) >> 7;
+}
+
+static int verb(int (*run)(int, char **), const char *line)
+{
+	char text[1024], *argv[32];
+	int argc = 0;
+
+	snprintf(text, sizeof(text), "%s", line);
+	for (char *word = strtok(text, " "); word; word = strtok(NULL, " "))
+		argv[argc++] = word;
+	argv[argc] = NULL;
+	optind = 0; /* getopt starts again */
+	return run(argc, argv);
+}
+
+static void make_bundle(void)
+{
+	static uint8_t kernel[KERNEL];
+	char line[1024];
+
+	fill(kernel, sizeof(kernel), 9);
+	save("old", old_image, IMAGE);
+	save("new", new_image, IMAGE);
+	save("kernel", kernel, KERNEL);
+	save("version", "IMAGE_VERSION=1\n", 16);
+	snprintf(line, sizeof(line),
+		 "cd %s && openssl ecparam -genkey -name prime256v1 -noout "
+		 "-out key && mkdir keys && openssl pkey -in key -pubout -out "
+		 "keys/key.pem",
+		 dir);
+	if (system(line))
+		abort();
+	snprintf(line, sizeof(line), "diff %s %s -o %s --level 1",
+		 in_dir("old"), in_dir("new"), in_dir("diff"));
+	if (verb(cmd_diff, line))
+		abort();
+	snprintf(line, sizeof(line),
+		 "bundle --board sim --version 2 --old %s --new %s --diff %s "
+		 "--boot %s --key %s -o %s",
+		 in_dir("old"), in_dir("new"), in_dir("diff"), in_dir("kernel"),
+		 in_dir("key"), in_dir("bundle"));
+	if (verb(cmd_bundle, line))
+		abort();
+}
+
+static void make_board(void)
+{
+	strcpy(board.name, "sim");
+	strcpy(board.system, sim_name(SIM_SYSTEM));
+	strcpy(board.stage, sim_name(SIM_STAGE));
+	strcpy(board.data, sim_name(SIM_DATA));
+	strcpy(board.boot[0], sim_name(SIM_BOOT_A));
+	strcpy(board.boot[1], sim_name(SIM_BOOT_B));
+	strcpy(board.data_mount, "/data");
+	snprintf(board.version_file, sizeof(board.version_file), "%s",
+		 in_dir("version"));
+	snprintf(board.keys, sizeof(board.keys), "%s", in_dir("keys"));
+}
+
+static void set_up(void)
+{
+	static const uint64_t sizes[SIM_DISKS] = { IMAGE, STAGE, BLOCKS * BLOCK,
+						   KERNEL, KERNEL };
+
+	if (!mkdtemp(dir))
+		abort();
+	fill(old_image, IMAGE, 1);
+	memcpy(new_image, old_image, IMAGE);
+	for (int i = 1; i < 8; i++)
+		fill(new_image + i * (IMAGE / 8), 5000, 10 + i);
+	make_bundle();
+	for (int i = 0; i < SIM_DISKS; i++)
+		sim_make(i, sizes[i]);
+	make_board();
+	memcpy(sim_bytes(SIM_SYSTEM), old_image, IMAGE);
+	fill(sim_bytes(SIM_DATA), BLOCKS * BLOCK, 3);
+	memcpy(old_data, sim_bytes(SIM_DATA), sizeof(old_data));
+	sim_setenv("BOOT_ORDER", "A B");
+	sim_setenv("BOOT_A_LEFT", "3");
+	sim_setenv("BOOT_B_LEFT", "3");
+	sim_settle();
+	sim_save();
+	io = &sim_io;
+	env_backend = &sim_env;
+	machine = &sim_machine;
+}
+
+/* ---- the kernel's side ---- */
+
+static uint8_t *block(unsigned int i)
+{
+	return sim_bytes(SIM_DATA) + i * BLOCK;
+}
+
+static unsigned int n_entries;
+
+/* Backs block `from` up into `to` and notes it in the log at block 0. */
+static void back_up(uint8_t *log, unsigned int from, unsigned int to,
+		    const uint8_t *contents)
+{
+	struct bow_entry *e =
+		(void *)(log + BOW_HEADER_SIZE + BOW_ENTRY_SIZE * n_entries++);
+
+	memcpy(block(to), contents, BLOCK);
+	e->source = cpu_to_le64(from);
+	e->dest = cpu_to_le64(to);
+	e->size = cpu_to_le32(BLOCK);
+	e->checksum = cpu_to_le32(plat_crc32(from, contents, BLOCK));
+}
+
+/* What the bow target has done by the time a trial is cut off. */
+static void enter_state_1(void)
+{
+	static const unsigned int written[] = { 5, 9, 20, 21, 70, 95 };
+	uint8_t log[BLOCK] = { 0 };
+	struct bow_header *h = (void *)log;
+
+	promise(!memcmp(block(0), old_data, sizeof(old_data)),
+		"an attempt starts from other data than the old");
+	n_entries = 0;
+	back_up(log, 0, FREE, block(0));
+	memcpy(block(FREE + 1), block(0), BLOCK);
+	for (size_t i = 0; i < sizeof(written) / sizeof(written[0]); i++) {
+		back_up(log, written[i], FREE + 2 + i, block(written[i]));
+		memset(block(written[i]), 0x20 + i, BLOCK);
+	}
+	memset(block(FREE + 1), 0xEE, BLOCK); /* block 0 was written too */
+	h->magic = cpu_to_le32(BOW_MAGIC);
+	h->version = cpu_to_le16(BOW_VERSION);
+	h->header_size = cpu_to_le16(BOW_HEADER_SIZE);
+	h->block_size = cpu_to_le32(BLOCK);
+	h->count = cpu_to_le32(n_entries);
+	h->sector0 = cpu_to_le64(FREE + 1);
+	memcpy(block(0), log, BLOCK);
+	sim_settle();
+	sim_tick();
+}
+
+static void state_2(void)
+{
+	memcpy(block(0), block(FREE + 1), BLOCK);
+	sim_settle();
+	sim_tick();
+}
+
+static bool merge(void)
+{
+	for (unsigned int at = 0; at < IMAGE; at += IMAGE / 8) {
+		memcpy(sim_bytes(SIM_SYSTEM) + at, new_image + at, IMAGE / 8);
+		sim_settle();
+		sim_tick();
+	}
+	return false;
+}
+
+/* ---- one life ---- */
+
+static bool data_is_old(void)
+{
+	return !memcmp(block(0), old_data, sizeof(old_data));
+}
+
+/* As written in the trial, block 0 from its live copy. */
+static bool data_is_new(void)
+{
+	return block(0)[7] == 0xEE && block(5)[0] == 0x20 &&
+	       block(95)[0] == 0x25 &&
+	       !memcmp(block(6), old_data + 6 * BLOCK, 3 * BLOCK);
+}
+
+static bool system_is(const uint8_t *image)
+{
+	return !memcmp(sim_bytes(SIM_SYSTEM), image, IMAGE);
+}
+
+static void look(void)
+{
+	if (sim_running.rebooted)
+		return;
+	promise(sim_running.root && sim_running.data, "nothing is mounted");
+	if (sim_running.mode == SYSTEM_PLAIN)
+		promise((system_is(old_image) && data_is_old()) ||
+				(system_is(new_image) && data_is_new()),
+			"a plain boot shows neither old + old nor new + new");
+	if (sim_running.mode == SYSTEM_MERGE)
+		promise(data_is_new(), "a merging system without its data");
+	if (sim_running.mode == SYSTEM_TRIAL) {
+		promise(system_is(old_image), "a trial wrote to the system");
+		promise(sim_running.bow && sim_running.watchdog,
+			"a trial without log or watchdog");
+	}
+}
+
+/* The boot script: its model, its stores. */
+static void u_boot(struct boot *boot)
+{
+	const struct slots_facts facts = {
+		.order = sim_getenv("BOOT_ORDER"),
+		.left = { sim_getenv("BOOT_A_LEFT"),
+			  sim_getenv("BOOT_B_LEFT") },
+		.phase = sim_getenv("bowline_phase"),
+		.trial = sim_getenv("bowline_trial"),
+		.attempts = sim_getenv("bowline_attempts"),
+		.loads = { true, true },
+		.store_works = true,
+	};
+	const struct slots_step *last;
+	struct slots_outcome out;
+
+	slots_choose(&facts, &out);
+	for (unsigned int i = 0; i < out.n; i++) {
+		char name[] = "BOOT_X_LEFT";
+		char left[] = { '0' + out.step[i].left, 0 };
+		const struct env_pair pair = { name, left };
+
+		if (out.step[i].kind != SLOTS_STORE)
+			continue;
+		name[5] = out.step[i].slot;
+		sim_env.store(&pair, 1);
+	}
+	last = &out.step[out.n - 1];
+	promise(last->done, "no slot boots");
+	memset(&boot->cmd, 0, sizeof(boot->cmd));
+	boot->cmd.slot = last->slot;
+	boot->cmd.attempt = last->attempt;
+	boot->cmd.failed = last->failed;
+	boot->cmd.rescue = last->rescue;
+}
+
+struct life {
+	bool good; /* the new system commits itself */
+	unsigned int boots, attempts;
+};
+
+static void finish(struct boot *boot)
+{
+	promise(!live_commit(boot), "the commit failed");
+	look();
+	promise(!live_merge(boot, true), "the merge failed");
+	look();
+}
+
+/* From power-on to power-off; true when the device is idle. */
+static bool one_boot(struct life *life)
+{
+	static struct boot boot;
+	bool rebooted;
+
+	life->boots++;
+	memset(&sim_running, 0, sizeof(sim_running));
+	memset(&boot, 0, sizeof(boot));
+	boot.board = board;
+	u_boot(&boot);
+	promise(!boot_gather(&boot), "no facts");
+	promise(!boot_run(&boot, "/sysroot", &rebooted), "the boot failed");
+	look();
+	if (sim_running.mode == SYSTEM_TRIAL && !rebooted)
+		life->attempts++;
+	if (sim_running.mode == SYSTEM_MERGE ||
+	    (sim_running.mode == SYSTEM_TRIAL && life->good && !rebooted))
+		finish(&boot);
+	return boot.env.phase == PHASE_IDLE;
+}
+
+/* Until idle. A device without the update installs it; good ones keep it. */
+static void live(struct life *life)
+{
+	bool installed = sim_getenv("bowline_last") ||
+			 (sim_getenv("bowline_phase") &&
+			  strcmp(sim_getenv("bowline_phase"), "idle"));
+
+	if (!installed && install_bundle(&board, in_dir("bundle"), false))
+		promise(false, "the installation failed");
+	while (!one_boot(life) || !sim_getenv("bowline_last"))
+		if (life->boots > MAX_BOOTS || broken[0]) {
+			promise(false, "the device never comes to rest");
+			return;
+		}
+}
+
+static void at_rest(const struct life *life)
+{
+	const char *last = sim_getenv("bowline_last");
+	const char *word = life->good ? "committed " : "rolled-back ";
+
+	promise(last && !strncmp(last, word, strlen(word)),
+		"bowline_last does not tell what became of the update");
+	promise(system_is(life->good ? new_image : old_image),
+		"the wrong system is kept");
+	promise(life->good ? data_is_new() : data_is_old(),
+		"the wrong data is kept");
+	/* A cut after the third count can cost an attempt, never give one. */
+	promise(life->attempts <= 3, "more than three attempts");
+}
+
+/*
+ * A life with the power cut at operation `first`, and again `second`
+ * operations after that (0: not). Returns the operations it took.
+ */
+static unsigned int cut_life(bool good, unsigned int first, unsigned int second,
+			     enum sim_loss loss)
+{
+	static struct life life;
+	static unsigned int cuts;
+
+	sim_load();
+	life = (struct life){ .good = good };
+	cuts = 0;
+	sim_cut_after(first);
+	if (setjmp(sim_cut)) {
+		sim_power_on(loss, first * 1000 + second);
+		cuts++;
+		sim_cut_after(cuts == 1 ? second : 0);
+		/* A bundle that was being read is still open. */
+		close_range(20, ~0u, 0);
+	}
+	live(&life);
+	at_rest(&life);
+	return sim_count();
+}
+
+/* ---- quiet, so that thousands of lives do not fill the log ---- */
+
+static int real_out, real_err;
+
+static void quiet(void)
+{
+	int null = open("/dev/null", O_WRONLY);
+
+	fflush(stdout);
+	real_out = dup(1);
+	real_err = dup(2);
+	dup2(null, 1);
+	dup2(null, 2);
+	close(null);
+}
+
+static void loud(void)
+{
+	fflush(stdout);
+	dup2(real_out, 1);
+	dup2(real_err, 2);
+	close(real_out);
+	close(real_err);
+}
+
+static unsigned int tried;
+
+static bool holds(bool good, unsigned int first, unsigned int second,
+		  enum sim_loss loss)
+{
+	tried++;
+	cut_life(good, first, second, loss);
+	if (!broken[0])
+		return true;
+	loud();
+	printf("     %s life, cut at %u and %u, loss %d: %s\n",
+	       good ? "good" : "bad", first, second, loss, broken);
+	check(!broken[0]);
+	quiet();
+	return false;
+}
+
+static void cut_everywhere(bool good)
+{
+	unsigned int n;
+
+	broken[0] = 0;
+	tried = 0;
+	quiet();
+	n = cut_life(good, 0, 0, LOSE_ALL);
+	if (broken[0])
+		holds(good, 0, 0, LOSE_ALL);
+	for (unsigned int first = 1; first <= n && !broken[0]; first++)
+		for (int loss = 0; loss < SIM_LOSSES; loss++)
+			if (!holds(good, first, 0, loss))
+				break;
+	loud();
+	printf("     %u durable operations, %u lives\n", n, tried);
+	check(n > 20);
+}
+
+static void test_one_cut_in_a_good_update(void)
+{
+	cut_everywhere(true);
+}
+
+static void test_one_cut_in_a_bad_update(void)
+{
+	cut_everywhere(false);
+}
+
+/* A second cut at every operation after the first, loss by turns. */
+static void cut_twice(bool good)
+{
+	unsigned int n;
+
+	broken[0] = 0;
+	tried = 0;
+	quiet();
+	n = cut_life(good, 0, 0, LOSE_ALL);
+	for (unsigned int first = 1; first <= n && !broken[0]; first++)
+		for (unsigned int second = 1; second <= n && !broken[0];
+		     second++)
+			holds(good, first, second,
+			      (first + second) % SIM_LOSSES);
+	loud();
+	printf("     %u lives\n", tried);
+}
+
+static void test_two_cuts_in_a_good_update(void)
+{
+	cut_twice(true);
+}
+
+static void test_two_cuts_in_a_bad_update(void)
+{
+	cut_twice(false);
+}
+
+static void test_environment_stores_are_few(void)
+{
+	quiet();
+	broken[0] = 0;
+	cut_life(true, 0, 0, LOSE_ALL);
+	check(sim_env_stores() == 4); /* install, attempt, commit, idle */
+	cut_life(false, 0, 0, LOSE_ALL);
+	check(sim_env_stores() == 6); /* install, 3 attempts, rollback, idle */
+	loud();
+	check(!broken[0]);
+}
+
+int main(void)
+{
+	static const struct test tests[] = {
+		{ "one_cut_in_a_good_update", test_one_cut_in_a_good_update },
+		{ "one_cut_in_a_bad_update", test_one_cut_in_a_bad_update },
+		{ "two_cuts_in_a_good_update", test_two_cuts_in_a_good_update },
+		{ "two_cuts_in_a_bad_update", test_two_cuts_in_a_bad_update },
+		{ "environment_stores_are_few",
+		  test_environment_stores_are_few },
+	};
+
+	sim_kernel = (struct sim_kernel){ enter_state_1, state_2, merge };
+	set_up();
+	return RUN_TESTS(tests);
+}
