@@ -53,6 +53,10 @@ static int load(struct dev *stage, struct copies *copies)
 	int unreadable = 0;
 
 	copies->newest = -1;
+	if (dev_size(stage) < 2 * STAGE_RECORD_SIZE)
+		return error("the stage '%s' is too small: it has %llu bytes",
+			     dev_name(stage),
+			     (unsigned long long)dev_size(stage));
 	for (int i = 0; i < 2; i++) {
 		struct disk_record *disk = &copies->disk[i];
 
