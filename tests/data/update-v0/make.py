@@ -98,10 +98,11 @@ def entry(dest, src, offset):
                        src & 0xffffffff, offset)
 
 
-def write(name, old, new, compression, per_chunk, start, share=False):
+def build(old, new, compression, per_chunk, start, share=False, pack=None):
+    """The bytes of a diff whose chunks begin at byte @start."""
     body, directory, src = b"", b"", start
     for entries, data in chunks(old, new, per_chunk, share):
-        packed = PACK[compression](data)
+        packed = (pack or PACK[compression])(data)
         for dest, index in entries:
             directory += entry(dest, src, index)
         body += packed
@@ -112,8 +113,11 @@ def write(name, old, new, compression, per_chunk, start, share=False):
     head = struct.pack("<8sBBHI16sQQQQ", b"update", 0, 12, 0, per_chunk,
                        compression.encode(), src, len(directory), n, 0)
     out = head + bytes(start - len(head)) + body + directory
-    out += bytes(-len(out) % 4096)
-    (HERE / name).write_bytes(out)
+    return out + bytes(-len(out) % 4096)
+
+
+def write(name, *words, **more):
+    (HERE / name).write_bytes(build(*words, **more))
 
 
 def main():
