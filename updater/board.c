@@ -189,3 +189,8 @@ int board_load(struct board *board, const char *path)
 	env_use_ubootenv(board->env_config, board->env_default);
 	return 0;
 }
+
+const char *board_key(unsigned int i)
+{
+	return i < N_KEYS ? keys[i].name : NULL;
+}

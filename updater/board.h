@@ -36,4 +36,7 @@ struct board {
  */
 int board_load(struct board *board, const char *path);
 
+/* The name of the i-th key, NULL after the last: for the documentation test. */
+const char *board_key(unsigned int i);
+
 #endif
