@@ -94,8 +94,9 @@ static int parse_option(int opt, const char *given, struct diff_options *o,
 		o->level = parse_size(optarg);
 		return 0;
 	}
-	return usage_error(
-		"diff", "unknown option '%s', or its value is missing", given);
+	if (opt == ':')
+		return usage_error("diff", "option '%s' needs a value", given);
+	return usage_error("diff", "unknown option '%s'", given);
 }
 
 static int check_options(const struct diff_options *o)
@@ -140,7 +141,7 @@ int cmd_diff(int argc, char **argv)
 
 	opterr = 0;
 	while (!r &&
-	       (opt = getopt_long(argc, argv, "o:", long_options, NULL)) != -1)
+	       (opt = getopt_long(argc, argv, ":o:", long_options, NULL)) != -1)
 		r = parse_option(opt, argv[optind - 1], &options, &out);
 	if (r)
 		return r;
