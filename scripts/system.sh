@@ -69,6 +69,7 @@ configure() {
 	cp "$ROOT/usr/share/base-passwd/passwd.master" "$ROOT/etc/passwd"
 	cp "$ROOT/usr/share/base-passwd/group.master" "$ROOT/etc/group"
 	ln -sf mawk "$ROOT/usr/bin/awk"
+	ln -sf bash "$ROOT/usr/bin/sh"
 	ln -sf ../proc/mounts "$ROOT/etc/mtab"
 	for name in init reboot poweroff; do
 		ln -sf ../bin/busybox "$ROOT/usr/sbin/$name"
