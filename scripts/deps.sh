@@ -44,8 +44,9 @@ wanted() {
 	sparse                  check: kmod
 	time                    sizes: memory
 	u-boot-tools            mkimage, mkenvimage
-	xz-utils                initramfs
+	xz-utils                unpack Debian's sources
 	zlib1g-dev              host binary
+	zstd                    initramfs
 	END
 }
 

@@ -71,11 +71,13 @@ modules() {
 		cp "$file" "$to"
 	done <"$BOARD_OUT/initramfs.modules"
 	cp "$BOARD_OUT"/kmod/*.ko "$MODULES/updates/"
-	cp "$KERNEL/modules/modules.builtin" "$MODULES/"
+	cp "$KERNEL/modules/modules.builtin" \
+		"$KERNEL/modules/modules.builtin.modinfo" "$MODULES/"
 	: >"$MODULES/modules.order"
 	depmod -b "$ROOT" "$RELEASE"
 	# busybox reads the text tables only.
-	rm -f "$MODULES"/*.bin "$MODULES/modules.devname"
+	rm -f "$MODULES"/*.bin "$MODULES/modules.devname" \
+		"$MODULES/modules.builtin.modinfo"
 }
 
 # Sorted names, no times, no owners: the same archive every time.

@@ -68,6 +68,7 @@ fill_tree() {
 configure() {
 	cp "$ROOT/usr/share/base-passwd/passwd.master" "$ROOT/etc/passwd"
 	cp "$ROOT/usr/share/base-passwd/group.master" "$ROOT/etc/group"
+	ln -sf dash "$ROOT/usr/bin/sh"
 	ln -sf mawk "$ROOT/usr/bin/awk"
 	ln -sf bash "$ROOT/usr/bin/sh"
 	ln -sf ../proc/mounts "$ROOT/etc/mtab"
