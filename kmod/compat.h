@@ -27,8 +27,9 @@
 #error "this kernel's dm_io() has arguments that nobody has looked at yet"
 #endif
 
-/* struct dm_io_request has one bi_opf since 6.0, two fields before. */
+/* struct dm_io_request has one bi_opf, a blk_opf_t, since 6.0. */
 #if LINUX_VERSION_CODE < KERNEL_VERSION(6, 0, 0)
+#define blk_opf_t unsigned int
 #define COMPAT_DM_IO_OPF(op, flags) .bi_op = (op), .bi_op_flags = (flags)
 #else
 #define COMPAT_DM_IO_OPF(op, flags) .bi_opf = (op) | (flags)
@@ -43,6 +44,13 @@
 #if LINUX_VERSION_CODE < KERNEL_VERSION(6, 5, 0)
 #define BLK_OPEN_READ  FMODE_READ
 #define BLK_OPEN_WRITE FMODE_WRITE
+#endif
+
+/* bdev_max_discard_sectors() came with 5.19, blk_queue_discard() went. */
+#if LINUX_VERSION_CODE < KERNEL_VERSION(5, 19, 0)
+#define compat_can_discard(bdev) blk_queue_discard(bdev_get_queue(bdev))
+#else
+#define compat_can_discard(bdev) (bdev_max_discard_sectors(bdev) != 0)
 #endif
 
 #endif

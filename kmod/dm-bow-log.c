@@ -57,7 +57,7 @@ static u32 tail_for(const void *block, const struct bow_header *h)
 	u32 size = le32_to_cpu(h->block_size) - TAIL_SIZE;
 	u32 crc;
 
-	crc = plat_crc32c(~0u, h, sizeof(*h));
+	crc = plat_crc32c(~0u, (const u8 *)h, sizeof(*h));
 	crc = plat_crc32c(crc, (const u8 *)block + sizeof(*h),
 			  used - sizeof(*h));
 	return ~sum_zeros(crc, size - used);

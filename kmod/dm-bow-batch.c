@@ -1,0 +1,648 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The worker of the bow target.
+ *
+ * A batch takes waiting writes, copies all that they would overwrite into
+ * free blocks, writes the log once with an entry for each copy, durable
+ * together with the copies, and only then lets the writes go.
+ */
+#include <linux/delay.h>
+#include <linux/sched/mm.h>
+
+#include "dm-bow.h"
+
+/* ---- the pool ------------------------------------------------------------ */
+
+/* Gets the memory that setting this range will need. */
+static void prepare(struct bow *bow, u64 start, u64 len, enum bow_type type)
+{
+	u64 *memory = NULL;
+	u32 leaf;
+
+	for (;;) {
+		spin_lock(&bow->lock);
+		while (bow_ranges_missing(&bow->ranges, start, len, type,
+					  &leaf) &&
+		       memory) {
+			if (bow_ranges_add_leaf(&bow->ranges, leaf, memory))
+				memory = NULL;
+		}
+		if (!bow_ranges_missing(&bow->ranges, start, len, type, &leaf))
+			break;
+		spin_unlock(&bow->lock);
+		memory = plat_alloc(BOW_LEAF_BYTES);
+		if (!memory)
+			msleep(20);
+	}
+	spin_unlock(&bow->lock);
+	plat_free(memory);
+}
+
+static void set_range(struct bow *bow, u64 start, u64 len, enum bow_type type)
+{
+	prepare(bow, start, len, type);
+	spin_lock(&bow->lock);
+	bow_ranges_set(&bow->ranges, start, len, type);
+	spin_unlock(&bow->lock);
+}
+
+int bow_claim(struct bow *bow, u64 max, u64 *start, u64 *len)
+{
+	u64 run;
+
+	for (;;) {
+		spin_lock(&bow->lock);
+		if (!bow_ranges_find_free(&bow->ranges, max, start, len)) {
+			spin_unlock(&bow->lock);
+			return -ENOSPC;
+		}
+		spin_unlock(&bow->lock);
+		prepare(bow, *start, *len, BOW_BACKUP);
+		spin_lock(&bow->lock);
+		/* A write may have taken some of it meanwhile. */
+		run = *len;
+		if (bow_ranges_find(&bow->ranges, *start, &run) == BOW_FREE)
+			break;
+		spin_unlock(&bow->lock);
+	}
+	*len = run;
+	bow_ranges_set(&bow->ranges, *start, run, BOW_BACKUP);
+	spin_unlock(&bow->lock);
+	return 0;
+}
+
+void bow_release(struct bow *bow, u64 start, u64 len)
+{
+	set_range(bow, start, len, BOW_FREE);
+}
+
+/* ---- waiting ------------------------------------------------------------- */
+
+/* Waits for every write that was let go before the call. */
+static void drain_writes(struct bow *bow)
+{
+	unsigned int old;
+
+	spin_lock(&bow->lock);
+	old = bow->generation;
+	bow->generation = !old;
+	spin_unlock(&bow->lock);
+	wait_event(bow->idle, !atomic_read(&bow->writes[old]));
+}
+
+static void drain_zeros(struct bow *bow)
+{
+	wait_event(bow->idle, !atomic_read(&bow->zeros));
+}
+
+/* ---- planning ------------------------------------------------------------ */
+
+static void begin_batch(struct bow *bow)
+{
+	struct bow_batch *batch = bow->batch;
+	u64 start, len;
+
+	batch->n = 0;
+	batch->used = 0;
+	batch->roll = false;
+	batch->room = bow_log_room(bow->log);
+	if (batch->room || bow_claim(bow, 1, &start, &len))
+		return;
+	batch->roll = true;
+	batch->roll_dest = start << bow->shift;
+	/* A new block goes to disk head first, so all must fit there. */
+	batch->room = min(bow_log_capacity(bow->block_size),
+			  (bow->unit - BOW_HEADER_SIZE) / BOW_ENTRY_SIZE) -
+		      1;
+}
+
+static void release_jobs(struct bow *bow, unsigned int from)
+{
+	struct bow_batch *batch = bow->batch;
+
+	while (batch->n > from) {
+		struct bow_job *job = &batch->jobs[--batch->n];
+
+		bow_release(bow, job->step.dest >> bow->shift,
+			    (job->step.size >> SECTOR_SHIFT) >> bow->shift);
+		batch->used -= job->step.size;
+	}
+}
+
+static void release_batch(struct bow *bow)
+{
+	release_jobs(bow, 0);
+	if (bow->batch->roll)
+		bow_release(bow, bow->batch->roll_dest >> bow->shift, 1);
+	bow->batch->roll = false;
+}
+
+/* Must what lies at pos be saved before it is overwritten? Clips *len. */
+static bool is_needed(struct bow *bow, u64 pos, u64 *len)
+{
+	u64 live = bow->sector0 >> bow->shift;
+	enum bow_type type;
+
+	spin_lock(&bow->lock);
+	type = bow_ranges_find(&bow->ranges, pos, len);
+	spin_unlock(&bow->lock);
+	if (pos == live)
+		*len = 1;
+	else if (pos < live && live - pos < *len)
+		*len = live - pos;
+	return type == BOW_UNCHANGED || type == BOW_BACKUP;
+}
+
+/*
+ * Where is pos against [start, start + n)? Inside: true, and *len is clipped
+ * to its end. Before: *len is clipped to its start.
+ */
+static bool inside(u64 pos, u64 *len, u64 start, u64 n)
+{
+	if (pos < start) {
+		*len = min(*len, start - pos);
+		return false;
+	}
+	if (pos - start >= n)
+		return false;
+	*len = min(*len, start + n - pos);
+	return true;
+}
+
+/*
+ * Is pos the concern of the batch already? 1: being saved; -EAGAIN: it is
+ * about to hold a backup, whose backup must wait for the next batch.
+ */
+static int look_up(struct bow *bow, u64 pos, u64 *len)
+{
+	struct bow_batch *batch = bow->batch;
+	unsigned int i;
+
+	if (batch->roll && inside(pos, len, batch->roll_dest >> bow->shift, 1))
+		return -EAGAIN;
+	for (i = 0; i < batch->n; i++) {
+		struct bow_step *step = &batch->jobs[i].step;
+		u64 n = (step->size >> SECTOR_SHIFT) >> bow->shift;
+
+		if (inside(pos, len, step->source >> bow->shift, n))
+			return 1;
+		if (inside(pos, len, step->dest >> bow->shift, n))
+			return -EAGAIN;
+	}
+	return 0;
+}
+
+static int add_job(struct bow *bow, u64 pos, u64 *len)
+{
+	struct bow_batch *batch = bow->batch;
+	u64 fits = (BOW_BUF_SIZE - batch->used) / bow->block_size;
+	struct bow_job *job = &batch->jobs[batch->n];
+	u64 dest;
+
+	if (!batch->room)
+		return -ENOSPC;
+	if (batch->n == min_t(unsigned int, batch->room, BOW_JOBS) || !fits)
+		return -EAGAIN;
+	if (bow_claim(bow, min(*len, fits), &dest, len))
+		return -ENOSPC;
+	prepare(bow, pos, *len, BOW_CHANGED);
+	job->bow = bow;
+	job->step.source = pos << bow->shift;
+	job->step.dest = dest << bow->shift;
+	job->step.size = *len * bow->block_size;
+	job->step.checksum = 0;
+	job->move = job->step.source == bow->sector0;
+	job->data = bow->buf + batch->used;
+	batch->used += job->step.size;
+	batch->n++;
+	return 0;
+}
+
+/*
+ * Plans the backups that a write needs. 0, -EAGAIN when some of them must wait
+ * for the next batch, -ENOSPC when there is no room for them.
+ */
+static int plan(struct bow *bow, struct bio *bio)
+{
+	unsigned int before = bow->batch->n;
+	u64 pos = bow_first_block(bow, bio);
+	u64 end = bow_end_block(bow, bio);
+	u64 len;
+	int r;
+
+	for (; pos && pos < end; pos += len) {
+		len = end - pos;
+		if (!is_needed(bow, pos, &len))
+			continue;
+		r = look_up(bow, pos, &len);
+		if (!r)
+			r = add_job(bow, pos, &len);
+		if (r == -ENOSPC)
+			release_jobs(bow, before);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+/* ---- carrying out -------------------------------------------------------- */
+
+static void hold_block0(struct bow *bow, bool hold)
+{
+	spin_lock(&bow->lock);
+	bow->moving = hold;
+	spin_unlock(&bow->lock);
+}
+
+static bool moves_block0(struct bow *bow)
+{
+	unsigned int i;
+
+	for (i = 0; i < bow->batch->n; i++)
+		if (bow->batch->jobs[i].move)
+			return true;
+	return false;
+}
+
+static int read_jobs(struct bow *bow)
+{
+	unsigned int i;
+
+	for (i = 0; i < bow->batch->n; i++) {
+		struct bow_job *job = &bow->batch->jobs[i];
+
+		bow_start(bow, REQ_OP_READ, job->step.source, job->step.size,
+			  job->data, true);
+	}
+	return bow_finish(bow);
+}
+
+/* Makes bow->image, the log block with the batch's entries. */
+static void build_log(struct bow *bow)
+{
+	struct bow_batch *batch = bow->batch;
+	u32 size = bow->block_size;
+	unsigned int i;
+
+	memcpy(bow->image, bow->log, size);
+	if (batch->roll)
+		bow_log_roll(bow->image, batch->roll_dest,
+			     bow_checksum(0, size, bow->log, size));
+	for (i = 0; i < batch->n; i++) {
+		struct bow_job *job = &batch->jobs[i];
+
+		if (job->move) {
+			bow_log_move(bow->image, job->step.dest);
+			continue;
+		}
+		job->step.checksum = bow_checksum(job->step.source, size,
+						  job->data, job->step.size);
+		bow_log_append(bow->image, &job->step);
+	}
+}
+
+static int write_jobs(struct bow *bow)
+{
+	struct bow_batch *batch = bow->batch;
+	unsigned int i;
+
+	for (i = 0; i < batch->n; i++) {
+		struct bow_job *job = &batch->jobs[i];
+
+		bow_start(bow, REQ_OP_WRITE, job->step.dest, job->step.size,
+			  job->data, true);
+	}
+	if (batch->roll)
+		bow_start(bow, REQ_OP_WRITE, batch->roll_dest, bow->block_size,
+			  bow->log, false);
+	else
+		bow_start_entries(bow);
+	return bow_finish(bow);
+}
+
+/*
+ * The log was written, or tried to: its entries are true in either case, for
+ * the copies are durable or nothing refers to them, and nothing they cover
+ * was overwritten yet.
+ */
+static void settle(struct bow *bow, int err)
+{
+	struct bow_batch *batch = bow->batch;
+	unsigned int i;
+
+	memcpy(bow->log, bow->image, bow->block_size);
+	spin_lock(&bow->lock);
+	bow->log_dirty = err;
+	bow->logs += batch->roll;
+	for (i = 0; i < batch->n; i++) {
+		struct bow_step *step = &batch->jobs[i].step;
+
+		if (batch->jobs[i].move)
+			bow->sector0 = step->dest;
+		if (!err)
+			bow_ranges_set(&bow->ranges, step->source >> bow->shift,
+				       (step->size >> SECTOR_SHIFT) >>
+					       bow->shift,
+				       BOW_CHANGED);
+	}
+	spin_unlock(&bow->lock);
+}
+
+static int copy_and_log(struct bow *bow)
+{
+	int err = read_jobs(bow);
+
+	if (!err) {
+		build_log(bow);
+		err = write_jobs(bow);
+	}
+	if (err) {
+		release_batch(bow);
+		return err;
+	}
+	err = bow_write_log(bow, !bow->batch->roll);
+	settle(bow, err);
+	return err;
+}
+
+static void count_error(struct bow *bow, const char *what, int err)
+{
+	spin_lock(&bow->lock);
+	bow->errors++;
+	spin_unlock(&bow->lock);
+	DMERR_LIMIT("cannot %s: error %d", what, err);
+}
+
+static int run_batch(struct bow *bow)
+{
+	bool moves = moves_block0(bow);
+	int err;
+
+	if (!bow->batch->n) {
+		release_batch(bow);
+		return 0;
+	}
+	if (moves) {
+		hold_block0(bow, true);
+		drain_zeros(bow);
+	}
+	err = copy_and_log(bow);
+	if (moves)
+		hold_block0(bow, false);
+	if (err)
+		count_error(bow, "back up what a write overwrites", err);
+	return err;
+}
+
+/*
+ * After a failed log write: makes the log on disk known again. A block whose
+ * entries all lie in the head may be a new one, and is written head first.
+ */
+static int clean_log(struct bow *bow)
+{
+	bool in_place = bow_log_bytes(bow->log) > bow->unit;
+	int err = 0;
+
+	if (!bow->log_dirty)
+		return 0;
+	memcpy(bow->image, bow->log, bow->block_size);
+	if (in_place) {
+		bow_start_entries(bow);
+		err = bow_finish(bow);
+	}
+	if (!err)
+		err = bow_write_log(bow, in_place);
+	if (err) {
+		count_error(bow, "write the log", err);
+		return err;
+	}
+	spin_lock(&bow->lock);
+	bow->log_dirty = false;
+	spin_unlock(&bow->lock);
+	return 0;
+}
+
+/* ---- letting go ---------------------------------------------------------- */
+
+/* Gets the memory for the free blocks that the write takes. */
+static void prepare_bio(struct bow *bow, struct bio *bio)
+{
+	enum bow_type type =
+		bow->state == BOW_TRIM ? BOW_UNCHANGED : BOW_CHANGED;
+	u64 pos = bow_first_block(bow, bio);
+	u64 end = bow_end_block(bow, bio);
+	enum bow_type found;
+	u64 len;
+
+	for (; pos < end; pos += len) {
+		len = end - pos;
+		spin_lock(&bow->lock);
+		found = bow_ranges_find(&bow->ranges, pos, &len);
+		spin_unlock(&bow->lock);
+		if (found == BOW_FREE)
+			prepare(bow, pos, len, type);
+	}
+}
+
+static bool let_go(struct bow *bow, struct bio *bio)
+{
+	bool go;
+
+	if (bow->state != BOW_COMMITTED && op_is_write(bio_op(bio)))
+		prepare_bio(bow, bio);
+	spin_lock(&bow->lock);
+	go = bow_admit(bow, bio);
+	spin_unlock(&bow->lock);
+	if (go)
+		submit_bio_noacct(bio);
+	return go;
+}
+
+static void fail(struct bio *bio, blk_status_t status)
+{
+	bio->bi_status = status;
+	bio_endio(bio);
+}
+
+/* Takes writes that fit into one batch; -ENOSPC ends a write right here. */
+static void gather(struct bow *bow, struct bio_list *pending,
+		   struct bio_list *taken)
+{
+	struct bio *bio;
+	int r;
+
+	begin_batch(bow);
+	while ((bio = bio_list_pop(pending))) {
+		r = plan(bow, bio);
+		if (r == -ENOSPC) {
+			count_error(bow, "find free space for a backup", r);
+			fail(bio, BLK_STS_NOSPC);
+			continue;
+		}
+		bio_list_add(taken, bio);
+		if (r || bow->careful)
+			return;
+	}
+}
+
+/*
+ * What failed together is tried again one by one, so that a bad sector fails
+ * only the write that needs it.
+ */
+static void write_batch(struct bow *bow, struct bio_list *pending)
+{
+	struct bio_list taken, again;
+	struct bio *bio;
+	bool alone;
+	int err;
+
+	bio_list_init(&taken);
+	bio_list_init(&again);
+	err = clean_log(bow);
+	gather(bow, pending, &taken);
+	alone = taken.head == taken.tail;
+	if (err)
+		release_batch(bow);
+	else
+		err = run_batch(bow);
+	while ((bio = bio_list_pop(&taken))) {
+		if (let_go(bow, bio))
+			continue;
+		if (err && alone)
+			fail(bio, BLK_STS_IOERR);
+		else
+			bio_list_add(&again, bio);
+	}
+	bow->careful = err || (bow->careful && !bio_list_empty(pending));
+	bio_list_merge_head(pending, &again);
+}
+
+/* A discard in the checkpoint gives back what nobody needs any more. */
+static void free_changed(struct bow *bow, u64 pos, u64 end)
+{
+	enum bow_type type;
+	u64 len;
+
+	for (; pos < end; pos += len) {
+		len = end - pos;
+		spin_lock(&bow->lock);
+		type = bow_ranges_find(&bow->ranges, pos, &len);
+		spin_unlock(&bow->lock);
+		if (type == BOW_CHANGED)
+			set_range(bow, pos, len, BOW_FREE);
+	}
+}
+
+static void discard(struct bow *bow, struct bio *bio)
+{
+	u64 block = bow_block_sectors(bow);
+	u64 pos = (bio->bi_iter.bi_sector + block - 1) >> bow->shift;
+	u64 end = bio_end_sector(bio) >> bow->shift;
+
+	if (!pos)
+		pos = 1; /* block 0 is nobody's to give */
+	if (pos < end && bow->state == BOW_TRIM)
+		set_range(bow, pos, end - pos, BOW_FREE);
+	else if (bow->state == BOW_CHECKPOINT)
+		free_changed(bow, pos, end);
+	bio_endio(bio);
+}
+
+/* Before blocks are given back no write to them may be under way. */
+static void run_discards(struct bow *bow, struct bio_list *discards)
+{
+	struct bio *bio;
+
+	if (!bio_list_empty(discards) && bow->state == BOW_CHECKPOINT)
+		drain_writes(bow);
+	while ((bio = bio_list_pop(discards)))
+		discard(bow, bio);
+}
+
+static void run_bios(struct bow *bow, struct bio_list *bios)
+{
+	struct bio_list discards, pending;
+	struct bio *bio;
+
+	bio_list_init(&discards);
+	bio_list_init(&pending);
+	while ((bio = bio_list_pop(bios))) {
+		if (bio_op(bio) == REQ_OP_DISCARD)
+			bio_list_add(&discards, bio);
+		else if (!let_go(bow, bio))
+			bio_list_add(&pending, bio);
+	}
+	run_discards(bow, &discards);
+	while (!bio_list_empty(&pending))
+		write_batch(bow, &pending);
+	bow->careful = false;
+}
+
+/* ---- the worker ---------------------------------------------------------- */
+
+/* Past the commit nobody asks what a block is. */
+static void forget_ranges(struct bow *bow)
+{
+	struct bow_ranges old;
+
+	spin_lock(&bow->lock);
+	old = bow->ranges;
+	memset(&bow->ranges, 0, sizeof(bow->ranges));
+	spin_unlock(&bow->lock);
+	bow_ranges_free(&old);
+}
+
+static int change_state(struct bow *bow, unsigned int want)
+{
+	int err;
+
+	spin_lock(&bow->lock);
+	bow->frozen = true;
+	spin_unlock(&bow->lock);
+	drain_writes(bow);
+	drain_zeros(bow);
+	if (want == BOW_CHECKPOINT)
+		err = bow_enter_checkpoint(bow);
+	else
+		err = bow_commit(bow);
+	spin_lock(&bow->lock);
+	bow->frozen = false;
+	spin_unlock(&bow->lock);
+	if (err)
+		count_error(bow, "change the state", err);
+	else if (want == BOW_COMMITTED)
+		forget_ranges(bow);
+	return err;
+}
+
+static void obey(struct bow *bow)
+{
+	unsigned int want = READ_ONCE(bow->want);
+
+	if (!want)
+		return;
+	bow->result = change_state(bow, want);
+	WRITE_ONCE(bow->want, 0);
+	complete(&bow->changed);
+}
+
+void bow_work(struct work_struct *work)
+{
+	struct bow *bow = container_of(work, struct bow, work);
+	unsigned int noio = memalloc_noio_save();
+	struct bio_list bios;
+
+	obey(bow);
+	for (;;) {
+		bio_list_init(&bios);
+		spin_lock(&bow->lock);
+		bio_list_merge(&bios, &bow->deferred);
+		bio_list_init(&bow->deferred);
+		spin_unlock(&bow->lock);
+		if (bio_list_empty(&bios))
+			break;
+		run_bios(bow, &bios);
+		obey(bow);
+	}
+	memalloc_noio_restore(noio);
+}

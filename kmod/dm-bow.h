@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The bow target, inside.
+ *
+ * One struct bow stands for one lower device under one mapped device; tables
+ * that are loaded one after the other share it, so a reload keeps the state.
+ *
+ * Bios that need nothing pass in dm-bow-target.c. All others wait in a list
+ * for the one worker, which also carries out changes of state: so whatever
+ * writes the log does it alone. The spinlock is never held across I/O.
+ *
+ *   dm-bow-target.c  the target's calls, sysfs, which bio may go
+ *   dm-bow-batch.c   the worker: copies, log entries, many writes together
+ *   dm-bow-disk.c    I/O to the lower device, log writes in a safe order
+ */
+#ifndef DM_BOW_H
+#define DM_BOW_H
+
+#include <linux/bio.h>
+#include <linux/completion.h>
+#include <linux/device-mapper.h>
+#include <linux/dm-io.h>
+#include <linux/kobject.h>
+#include <linux/mutex.h>
+#include <linux/spinlock.h>
+#include <linux/wait.h>
+#include <linux/workqueue.h>
+
+#include "dm-bow-log.h"
+#include "dm-bow-ranges.h"
+
+#define DM_MSG_PREFIX "bow"
+
+#define BOW_JOBS     64		 /* backups made together, at most */
+#define BOW_BUF_SIZE (512 << 10) /* bytes of them in memory */
+
+enum bow_state { BOW_TRIM = 0, BOW_CHECKPOINT = 1, BOW_COMMITTED = 2 };
+
+/* What a bio in flight is counted as. */
+enum bow_count { BOW_PLAIN, BOW_WRITE_0, BOW_WRITE_1, BOW_ZERO };
+
+struct bow_bio {
+	enum bow_count count;
+};
+
+/* One backup, and its log entry to be. */
+struct bow_job {
+	struct bow *bow;
+	struct bow_step step;
+	bool move; /* the live copy of block 0 goes to step.dest */
+	void *data;
+};
+
+struct bow_batch {
+	struct bow_job jobs[BOW_JOBS];
+	unsigned int n;
+	unsigned int room; /* log entries it may make */
+	u32 used;	   /* bytes of the buffer */
+	bool roll;	   /* the log block is full: begin the next */
+	u64 roll_dest;	   /* sector for the full one */
+	atomic_t left;	   /* I/O under way */
+	struct completion done;
+	bool failed;
+};
+
+struct bow {
+	struct list_head list;
+	unsigned int users; /* tables */
+	struct mapped_device *md;
+	struct block_device *bdev;
+	u64 sectors;
+	u32 block_size;
+	u32 shift; /* block = sector >> shift */
+	u32 unit;  /* bytes that the device writes as one */
+
+	spinlock_t lock; /* for all up to the next blank line */
+	enum bow_state state;
+	bool frozen;	/* writes and block 0 wait: the state changes */
+	bool moving;	/* block 0 waits: its live copy moves */
+	bool log_dirty; /* nobody knows which log is on disk */
+	u64 sector0;	/* of the live block 0 */
+	unsigned int generation;
+	u64 errors;
+	u32 logs;
+	struct bow_ranges ranges;
+	struct bio_list deferred;
+
+	atomic_t writes[2]; /* in flight, by generation */
+	atomic_t zeros;	    /* in flight on block 0, reads too */
+	wait_queue_head_t idle;
+
+	/* the worker's own */
+	struct workqueue_struct *wq;
+	struct work_struct work;
+	struct dm_io_client *client;
+	struct bow_batch *batch;
+	bool careful;  /* after a failure: one bio a batch */
+	void *buf;     /* BOW_BUF_SIZE, for backups */
+	void *log;     /* the log block as it is on disk */
+	void *image;   /* ... as it is to be */
+	void *scratch; /* one block */
+
+	struct mutex state_mutex; /* one change of state at a time */
+	unsigned int want;	  /* 0, or the state asked for */
+	int result;
+	struct completion changed;
+
+	struct kobject kobj;
+	struct completion kobj_gone;
+	bool kobj_added;
+	bool suspended;
+};
+
+static inline u64 bow_block_sectors(const struct bow *bow)
+{
+	return 1ull << bow->shift;
+}
+
+static inline u64 bow_first_block(const struct bow *bow, struct bio *bio)
+{
+	return bio->bi_iter.bi_sector >> bow->shift;
+}
+
+/* The block after the last one that the bio touches. */
+static inline u64 bow_end_block(const struct bow *bow, struct bio *bio)
+{
+	return (bio_end_sector(bio) + bow_block_sectors(bow) - 1) >> bow->shift;
+}
+
+/* ---- dm-bow-target.c ------------------------------------------------------
+ */
+
+/*
+ * May a read or write go as things are? Then counts and remaps it, and
+ * accounts for the free blocks it takes. False: it needs the worker. Lock
+ * held.
+ */
+bool bow_admit(struct bow *bow, struct bio *bio);
+
+/* ---- dm-bow-batch.c -------------------------------------------------------
+ */
+
+void bow_work(struct work_struct *work);
+
+/* Takes up to max blocks from the pool, in one piece. 0 or -ENOSPC. */
+int bow_claim(struct bow *bow, u64 max, u64 *start, u64 *len);
+void bow_release(struct bow *bow, u64 start, u64 len);
+
+/* ---- dm-bow-disk.c: sectors and bytes of the lower device; may sleep ------
+ */
+
+int bow_read(struct bow *bow, u64 sector, u32 len, void *to);
+/* flags: REQ_PREFLUSH, REQ_FUA. */
+int bow_write(struct bow *bow, u64 sector, u32 len, void *from,
+	      blk_opf_t flags);
+
+/* Starts I/O of the batch; vmalloced: where the memory is from. */
+void bow_start(struct bow *bow, blk_opf_t op, u64 sector, u32 len, void *mem,
+	       bool vmalloced);
+/* Waits for all that was started. 0 or -EIO. */
+int bow_finish(struct bow *bow);
+
+/*
+ * Writes bow->image to block 0, durable with everything before it. in_place:
+ * the block on disk is an earlier state of the same block whose entries lie
+ * in the same places.
+ */
+int bow_write_log(struct bow *bow, bool in_place);
+/* Starts what has to be on disk before bow_write_log(bow, true) may follow. */
+void bow_start_entries(struct bow *bow);
+
+/* The two changes of state; everything is drained. 0 or -errno. */
+int bow_enter_checkpoint(struct bow *bow);
+int bow_commit(struct bow *bow);
+
+#endif
