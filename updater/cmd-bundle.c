@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "bundle.h"
@@ -46,6 +45,8 @@ const char help_bundle[] =
 	"\n"
 	"The same inputs give the same manifest. Devices trust the public\n"
 	"keys (openssl pkey -in KEY.pem -pubout) in their folder of keys.\n";
+
+#define FDT_MAGIC 0xd00dfeed /* at byte 0, big-endian */
 
 struct build {
 	const char *board, *version, *min_version;
@@ -113,6 +114,32 @@ static int check_diff(const struct build *b, struct dev *dev)
 	return 0;
 }
 
+/* A flattened device tree, as every FIT image is, and all of it. */
+static int check_boot(struct dev *dev)
+{
+	__be32 head[2] = { 0 };
+
+	if (dev_size(dev) >= sizeof(head) &&
+	    dev_read(dev, 0, head, sizeof(head)))
+		return -1;
+	if (be32toh(head[0]) != FDT_MAGIC)
+		return error("'%s' is not a FIT image", dev_name(dev));
+	if (be32toh(head[1]) > dev_size(dev))
+		return error("'%s' is not a whole FIT image: it has %llu bytes "
+			     "of %u",
+			     dev_name(dev), (unsigned long long)dev_size(dev),
+			     be32toh(head[1]));
+	return 0;
+}
+
+static int check_payload(const struct build *b, enum payload_kind kind,
+			 struct dev *dev)
+{
+	if (!dev_size(dev))
+		return error("'%s' is empty", dev_name(dev));
+	return kind == PAYLOAD_DIFF ? check_diff(b, dev) : check_boot(dev);
+}
+
 static int describe_payload(struct build *b, enum payload_kind kind)
 {
 	struct dev *dev;
@@ -126,11 +153,8 @@ static int describe_payload(struct build *b, enum payload_kind kind)
 	if (!dev)
 		return -1;
 	progress_start(what, dev_size(dev));
-	if (!dev_size(dev))
-		r = error("'%s' is empty", dev_name(dev));
-	else if (kind == PAYLOAD_DIFF && check_diff(b, dev))
-		r = -1;
-	else
+	r = check_payload(b, kind, dev);
+	if (!r)
 		r = hash_pieces(b, dev, &b->manifest.payload[kind]);
 	if (!r)
 		progress_end();
@@ -272,29 +296,16 @@ static int flush_folder_of(const char *path)
 	return r;
 }
 
-/* With the permissions that a file made by creat() would have. */
-static int open_temporary(const char *out, char *path)
-{
-	mode_t mask = umask(0);
-	int fd;
-
-	umask(mask);
-	sprintf(path, "%s.XXXXXX", out);
-	fd = mkstemp(path);
-	if (fd < 0)
-		return error_errno("cannot create '%s'", out);
-	fchmod(fd, 0666 & ~mask);
-	return fd;
-}
-
+/* It grows in OUT.tmp, which a run that was interrupted may have left. */
 static int write_out(struct build *b, const char *text, size_t text_len)
 {
-	char path[strlen(b->out) + sizeof(".XXXXXX")];
-	int fd = open_temporary(b->out, path);
-	int r;
+	char path[strlen(b->out) + sizeof(".tmp")];
+	int fd, r;
 
+	sprintf(path, "%s.tmp", b->out);
+	fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
 	if (fd < 0)
-		return -1;
+		return error_errno("cannot create '%s'", path);
 	r = b->manifest_only ? put(fd, b->out, text, text_len)
 			     : put_bundle(b, fd);
 	if (!r && (fsync(fd) || rename(path, b->out)))

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "err.h"
+#include "progress.h"
 #include "verbs.h"
 
 static void line(FILE *to, const char *verb, const char *fmt, va_list ap,
@@ -14,6 +15,7 @@ static void line(FILE *to, const char *verb, const char *fmt, va_list ap,
 
 	vsnprintf(text, sizeof(text), fmt, ap);
 	fflush(stdout);
+	progress_break();
 	fprintf(to, "bowline: %s%s%s%s%s\n", verb ? verb : "", verb ? ": " : "",
 		text, tail ? ": " : "", tail ? tail : "");
 	fflush(to);

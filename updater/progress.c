@@ -62,4 +62,13 @@ void progress_end(void)
 	progress_update(step.total);
 	if (step.terminal)
 		fputc('\n', stderr);
+	step.shown = 0;
+}
+
+void progress_break(void)
+{
+	if (!step.terminal || !step.shown)
+		return;
+	fputc('\n', stderr);
+	step.shown = 0;
 }

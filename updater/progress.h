@@ -12,5 +12,7 @@
 void progress_start(const char *what, uint64_t total);
 void progress_update(uint64_t done); /* in the units of total */
 void progress_end(void);
+/* Leaves a bar as it is: the next thing on the terminal is a line of text. */
+void progress_break(void);
 
 #endif

@@ -7,6 +7,7 @@ install takes.
 import hashlib
 import os
 import pathlib
+import pty
 import re
 import struct
 import subprocess
@@ -45,7 +46,10 @@ def make_folder(path, size, changed):
     old = noise(1 << 20, 1) + bytes(size - (1 << 20))
     (path / "old").write_bytes(old)
     (path / "new").write_bytes(noise(changed, 2) + old[changed:])
-    (path / "kernel").write_bytes(noise((2 << 20) + 77, 3))
+    kernel_size = (2 << 20) + 77
+    (path / "kernel").write_bytes(
+        struct.pack(">II", 0xD00DFEED, kernel_size) + noise(kernel_size - 8, 3)
+    )
     run(BOWLINE, "diff", "old", "new", "-o", "diff", "--level", "1", cwd=path)
     (path / "keys").mkdir()
     for name, command in KEYS.items():
@@ -269,3 +273,28 @@ def test_what_was_installed_is_there(folder):
         "bowline_update": hashlib.sha256(manifest).hexdigest()[:16],
         "bootdelay": "0",
     }
+
+
+def test_an_error_on_a_terminal_begins_a_line(folder):
+    make(folder, "out", "--key", "ec.key")
+    bundle = bytearray((folder / "out").read_bytes())
+    bundle[1 << 20] ^= 1
+    (folder / "flipped").write_bytes(bundle)
+    Device(folder)
+    ours, theirs = pty.openpty()
+    result = subprocess.run(
+        [BOWLINE, "install", "--board", "board.conf", "flipped"], cwd=folder,
+        stderr=theirs, check=False,
+    )
+    os.close(theirs)
+    text = b""
+    try:
+        while part := os.read(ours, 4096):
+            text += part
+    except OSError:
+        pass  # Linux says so at the end
+    os.close(ours)
+    lines = text.decode().replace("\r\n", "\n").split("\n")
+    assert result.returncode == 1
+    assert "[" in text.decode(), "no bar was drawn"
+    assert lines[-2].startswith("bowline: piece 1 of the diff"), lines

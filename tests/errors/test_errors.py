@@ -93,6 +93,11 @@ def noise(size, seed):
     return hashlib.shake_128(bytes([seed])).digest(size)
 
 
+def fit(size):
+    """Begins like a FIT image of that size."""
+    return struct.pack(">II", 0xD00DFEED, size) + noise(size - 8, 3)
+
+
 def set_env(folder, **values):
     defaults = {"BOOT_ORDER": "A B", "BOOT_A_LEFT": "3", "BOOT_B_LEFT": "3"}
     text = "".join(f"{k}={v}\n" for k, v in (defaults | values).items())
@@ -126,7 +131,7 @@ def pristine(tmp_path_factory):
     old = noise(256 << 10, 1)
     (folder / "old.img").write_bytes(old)
     (folder / "new.img").write_bytes(noise(8192, 2) + old[8192:])
-    (folder / "kernel").write_bytes(noise(9000, 3))
+    (folder / "kernel").write_bytes(fit(9000))
     run(BOWLINE, "diff", "old.img", "new.img", "-o", "update.diff", cwd=folder)
     make_keys(folder)
     bundle(folder, "good")
@@ -412,6 +417,11 @@ def small_system(device):
 @given("a boot partition of 4096 bytes")
 def small_slot(device):
     os.truncate(device / "boot-b", 4096)
+
+
+@given("a FIT image without its last byte")
+def short_kernel(device):
+    (device / "short").write_bytes((device / "kernel").read_bytes()[:-1])
 
 
 @given("an encrypted key")
