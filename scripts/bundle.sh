@@ -42,7 +42,8 @@ if stale "$DIFF" "$BOARD_OUT"/system-[12].img "$BOWLINE"; then
 	logged "diff-$BOARD" "diff from system 1 to system 2" make_diff
 	made "$DIFF"
 fi
-if stale "$BUNDLE" "$DIFF" "$BOARD_OUT/slot-2.itb" "$BOWLINE"; then
+if stale "$BUNDLE" "$DIFF" "$BOARD_OUT"/system-[12].img \
+	"$BOARD_OUT/slot-2.itb" "$BOWLINE"; then
 	logged "bundle-$BOARD" "bundle of the update, signed" make_bundle
 	made "$BUNDLE"
 fi

@@ -146,7 +146,9 @@ inputs() {
 resolve >"$LIST"
 [ -s "$LIST" ] || die "apt found nothing to install"
 eval "$(apt apt-config shell ARCHIVES Dir::Cache::archives/d)"
-TREE=$CACHE/tree-$ARCH-$(key "$(cat "$LIST" "$0")")
+# The tree is as old as the list and the way it is unpacked.
+TREE=$CACHE/tree-$ARCH-$(key "$(cat "$LIST")" \
+	"$(sed -n '/^unpack() {/,/^}/p' "$0")")
 filled "$TREE" fill_tree
 SUM=$(inputs | sha256sum)
 if [ ! -f "$IMAGE" ] || [ "$SUM" != "$(cat "$IMAGE.inputs" 2>/dev/null)" ]; then
