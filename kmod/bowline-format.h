@@ -19,34 +19,34 @@
 
 /* ---- the bow log: one block at byte 0 of the data device ---------------- */
 
-#define BOW_MAGIC           0x00574F42u /* a log */
+#define BOW_MAGIC	    0x00574F42u /* a log */
 #define BOW_MAGIC_RESTORING 0x00424F57u /* a log whose restore has begun */
-#define BOW_VERSION         0x0100
-#define BOW_HEADER_SIZE     28
-#define BOW_ENTRY_SIZE      24
+#define BOW_VERSION	    0x0100
+#define BOW_HEADER_SIZE	    28
+#define BOW_ENTRY_SIZE	    24
 
 struct bow_header {
 	__le32 magic;
 	__le16 version;
 	__le16 header_size; /* bytes; the entries start here */
 	__le32 block_size;  /* bytes: 512, 1024, 2048 or 4096 */
-	__le32 count;       /* entries in this block, at least 1 */
+	__le32 count;	    /* entries in this block, at least 1 */
 	__le32 sequence;    /* 0 for the first block, +1 at each rollover */
-	__le64 sector0;     /* sector of the live contents of block 0 */
+	__le64 sector0;	    /* sector of the live contents of block 0 */
 } __attribute__((packed));
 BOWLINE_SIZE(struct bow_header, BOW_HEADER_SIZE);
 
 struct bow_entry {
-	__le64 source;   /* sector about to be overwritten */
-	__le64 dest;     /* sector where its old contents are */
-	__le32 size;     /* bytes, a multiple of the block size */
+	__le64 source;	 /* sector about to be overwritten */
+	__le64 dest;	 /* sector where its old contents are */
+	__le32 size;	 /* bytes, a multiple of the block size */
 	__le32 checksum; /* CRC-32 seeded with the source block; 0 = none */
 } __attribute__((packed));
 BOWLINE_SIZE(struct bow_entry, BOW_ENTRY_SIZE);
 
 /* ---- the update diff, format version 0 ---------------------------------- */
 
-#define UPDATE_MAGIC     "update\0" /* 8 bytes with the final NUL */
+#define UPDATE_MAGIC	 "update\0" /* 8 bytes with the final NUL */
 #define UPDATE_VERSION_0 0
 
 struct update_super {

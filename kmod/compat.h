@@ -29,7 +29,7 @@
 
 /* struct dm_io_request has one bi_opf, a blk_opf_t, since 6.0. */
 #if LINUX_VERSION_CODE < KERNEL_VERSION(6, 0, 0)
-#define blk_opf_t unsigned int
+#define blk_opf_t		    unsigned int
 #define COMPAT_DM_IO_OPF(op, flags) .bi_op = (op), .bi_op_flags = (flags)
 #else
 #define COMPAT_DM_IO_OPF(op, flags) .bi_opf = (op) | (flags)

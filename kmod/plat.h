@@ -24,7 +24,7 @@
 
 /* Memory that may sleep to get; NULL when there is none. Freed by plat_free. */
 #define plat_alloc(size) kvzalloc((size), GFP_KERNEL)
-#define plat_free(p)     kvfree(p)
+#define plat_free(p)	 kvfree(p)
 
 /* CRC-32 (reflected 0xEDB88320) and CRC-32C, no initial or final inversion. */
 #define plat_crc32(seed, p, len)  crc32_le((seed), (p), (len))
@@ -54,7 +54,7 @@ typedef uint64_t u64;
 #define cpu_to_le64(x) htole64(x)
 
 #define plat_alloc(size) calloc(1, (size))
-#define plat_free(p)     free(p)
+#define plat_free(p)	 free(p)
 
 u32 plat_crc32(u32 seed, const void *p, size_t len);
 u32 plat_crc32c(u32 seed, const void *p, size_t len);

@@ -12,13 +12,13 @@
 
 static int test_failed;
 
-#define check(cond)                                                          \
-	do {                                                                 \
-		if (!(cond)) {                                               \
-			printf("%s:%d: check failed: %s\n", __FILE__,        \
-			       __LINE__, #cond);                             \
-			test_failed = 1;                                     \
-		}                                                            \
+#define check(cond)                                                   \
+	do {                                                          \
+		if (!(cond)) {                                        \
+			printf("%s:%d: check failed: %s\n", __FILE__, \
+			       __LINE__, #cond);                      \
+			test_failed = 1;                              \
+		}                                                     \
 	} while (0)
 
 struct test {
