@@ -306,6 +306,12 @@ def half_merged(device):
     stage_record(device, 2)
 
 
+@given("an update being merged, and no kernel target")
+def merging(device):
+    play(device, "commit")
+    stage_record(device, 2)
+
+
 @given("both copies of the environment lost, and an update on the stage")
 def lost(device):
     stage_record(device, 1)
