@@ -190,10 +190,16 @@ class Board:
         That a new boot begins instead is an error; call it after a reboot()
         or power_on() has reached U-Boot or later.
         """
-        self.expect(SHELL_PROMPT, timeout,
-                    unless)
+        self.expect(SHELL_PROMPT, timeout, unless)
         # Only our own lines from here, and none of the kernel's in between.
         self.run("stty -echo; dmesg -n 1")
+
+    def kernel(self, timeout=BOOT_TIMEOUT):
+        """Waits for the next kernel to start; what U-Boot told it, a dict of
+        the bowline.* words of its command line."""
+        line = self.expect(r"Kernel command line: (.*)\n", timeout).group(1)
+        return dict(word[8:].split("=", 1) for word in line.split()
+                    if word.startswith("bowline."))
 
     def boot(self, timeout=BOOT_TIMEOUT):
         """From power on or reboot to the root shell, in this very boot."""
@@ -203,6 +209,18 @@ class Board:
     def run(self, command, timeout=COMMAND_TIMEOUT):
         """Runs a shell command: (status, output without the last newline)."""
         return self._marked(command, timeout)
+
+    def until(self, command, pattern, timeout):
+        """Repeats a command until its output matches; returns the output."""
+        end = time.monotonic() + timeout
+        while True:
+            _, text = self.run(command)
+            if re.search(pattern, text):
+                return text
+            if time.monotonic() > end:
+                raise ConsoleError(f"'{command}' did not say '{pattern}' "
+                                   f"within {timeout} s, but: {text}")
+            self.run("sleep 1")
 
     def ok(self, command, timeout=COMMAND_TIMEOUT):
         """Runs a command that must succeed; returns its output."""

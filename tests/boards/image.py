@@ -3,7 +3,9 @@
 switched off: GPT partitions, both copies of the U-Boot environment, files.
 """
 
+import hashlib
 import shlex
+import shutil
 import struct
 import subprocess
 import uuid
@@ -73,6 +75,24 @@ class Partition:
         with open(to, "r+b") as f:
             f.truncate(self.size)
         return Path(to)
+
+
+def tree(partition, folder):
+    """{path: sha256} of all files of an ext4 partition, which must be sound."""
+    image = partition.extract(folder.with_suffix(".img"))
+    check = subprocess.run(["e2fsck", "-fn", image], capture_output=True,
+                           text=True)
+    assert check.returncode == 0, check.stdout
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    subprocess.run(["debugfs", "-R", f"rdump / {folder}", image], check=True,
+                   capture_output=True)
+    found = {str(p.relative_to(folder)):
+             hashlib.sha256(p.read_bytes()).hexdigest()
+             for p in sorted(folder.rglob("*")) if p.is_file()}
+    shutil.rmtree(folder)
+    image.unlink()
+    return found
 
 
 class EnvCopy:
@@ -152,9 +172,9 @@ class Images:
 
     def __init__(self, folder, conf):
         self.folder, self.conf = Path(folder), conf
-        self.files = sorted(self.folder.glob("*.img"))
-        env = next((f for f in self.files if f.name == "card.img"),
-                   self.folder / "disk.img")
+        names = [n for n in ("card.img", "disk.img") if (self.folder / n).exists()]
+        self.files = [self.folder / n for n in names]
+        env = self.files[0]
         offsets = [int(conf[k], 0) for k in ("ENV_OFFSET", "ENV_OFFSET_REDUND")]
         self.env = Environment(env, offsets, int(conf["ENV_SIZE"], 0))
 

@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The ways in which an update can fail. Each ends with the old system, the old
+data, and the reason in bowline_last; after three attempts, or after one when
+there is no doubt."""
+
+import re
+
+import pytest
+
+from image import tree
+
+MIB = 1 << 20
+THREE_ATTEMPTS = [{"slot": "B", "attempt": "1"}, {"slot": "B", "attempt": "2"},
+                  {"slot": "B", "attempt": "3"}, {"slot": "A"}]
+
+
+def update_id(bench):
+    return bench.env["bowline_update"]
+
+
+def assert_rolled_back(bench, old_data, update, reason, tmp_path, fresh):
+    """The device, which is off, is what it was before the update."""
+    env = bench.env
+    assert re.fullmatch(f"rolled-back {update} {reason}", env["bowline_last"])
+    assert env["bowline_phase"] == "idle"
+    assert env["BOOT_ORDER"] == "A B"
+    assert "bowline_trial" not in env and "bowline_update" not in env
+    assert tree(bench.images.partition("data"), tmp_path / "tree") == old_data
+    assert bench.images.partition("system").read() == \
+        fresh.partition("system").read(), "the system partition was written to"
+
+
+@pytest.fixture
+def fails(bench, installed, old_data, tmp_path, fresh):
+    """fails(mode, reason): the bad system fails in a way, three times."""
+    def run(mode, reason, timeout=120):
+        device = bench(installed, mode)
+        update = update_id(device)
+        device.board.power_on()
+        boots = [device.board.kernel(timeout) for _ in THREE_ATTEMPTS]
+        assert boots == THREE_ATTEMPTS
+        device.board.shell()
+        assert "system-1" in device.board.ok("echo system-$IMAGE_VERSION")
+        device.board.poweroff()
+        assert_rolled_back(device, old_data, update, reason, tmp_path, fresh)
+        assert device.stores() <= 3 + 2  # and one for the install
+    return run
+
+
+NOT_COMMITTED = "not committed: panic, reset or power cut"
+
+
+def test_the_kernel_panics(fails):
+    fails("panic", NOT_COMMITTED)
+
+
+def test_init_exits(fails):
+    fails("exit", NOT_COMMITTED)
+
+
+def test_the_system_hangs(fails):
+    fails("hang", "watchdog", 240)
+
+
+def test_a_health_check_fails(fails):
+    fails("health", "health 20-test: exit 3")
+
+
+def test_nobody_commits_before_the_deadline(fails):
+    fails("late", "deadline: nobody committed", 240)
+
+
+def test_power_is_cut_in_each_attempt(bench, installed, old_data, tmp_path,
+                                      fresh):
+    """Early in the kernel, in the initramfs, and with the system running."""
+    device = bench(installed)
+    board, update = device.board, update_id(device)
+    for n, point in enumerate(["Freeing unused kernel", "step system-trial",
+                               None], 1):
+        board.power_on()
+        assert board.kernel() == {"slot": "B", "attempt": str(n)}
+        if point:
+            board.expect(point)
+        else:
+            board.shell()
+            board.ok("rm -rf /data/media; sync")
+        board.power_cut()
+    board.power_on()
+    assert board.kernel() == {"slot": "A"}
+    board.shell()
+    board.poweroff()
+    assert_rolled_back(device, old_data, update, NOT_COMMITTED, tmp_path,
+                       fresh)
+
+
+def test_the_kernel_image_is_damaged(bench, installed, old_data, tmp_path,
+                                     fresh):
+    """U-Boot sees it, and boots the other slot without another reset."""
+    device = bench(installed)
+    board, update = device.board, update_id(device)
+    device.images.partition("boot-b").flip(5 * MIB)
+    board.power_on()
+    assert board.kernel() == {"slot": "A", "failed": "B"}
+    board.shell()
+    board.poweroff()
+    assert_rolled_back(device, old_data, update, "kernel not loadable",
+                       tmp_path, fresh)
+
+
+def test_the_staged_update_is_damaged(bench, installed, old_data, tmp_path,
+                                      fresh):
+    """The initramfs sees it before it mounts anything."""
+    device = bench(installed)
+    board, update = device.board, update_id(device)
+    device.images.partition("stage").flip(7 * MIB)
+    board.power_on()
+    assert board.kernel() == {"slot": "B", "attempt": "1"}
+    board.expect("step reboot", unless="step system")
+    assert board.kernel() == {"slot": "A"}
+    board.shell()
+    board.poweroff()
+    assert_rolled_back(device, old_data, update, ".*(damaged|hash).*",
+                       tmp_path, fresh)

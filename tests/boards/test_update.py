@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The update that works, and boots in which nothing happens."""
+
+import re
+
+import pytest
+
+from image import tree
+
+
+def test_a_good_update(updated, fresh, out, store):
+    """New system, merged; the user's data as the new system left it; both
+    kernels; at most three stores and one an attempt."""
+    env = updated.env.values()
+    assert re.fullmatch(r"committed [0-9a-f]{16}", env["bowline_last"])
+    assert env["bowline_phase"] == "idle"
+    assert env["BOOT_ORDER"] == "B A"
+    assert env["BOOT_B_LEFT"] == "3"
+    new = (out / "system-2.img").read_bytes()
+    assert updated.partition("system").read(0, len(new)) == new
+    kernel = (out / "slot-2.itb").read_bytes()
+    assert updated.partition("boot-b").read(0, len(kernel)) == kernel
+    before = tree(fresh.partition("data"), store / "tree-fresh")
+    after = tree(updated.partition("data"), store / "tree-updated")
+    assert {n: h for n, h in after.items() if n in before} == before
+    assert set(after) - set(before) == {"mine", "yours"}
+    stores = updated.env.writes_since(fresh.env.current().serial)
+    assert stores <= 3 + 1
+
+
+def test_the_trial_wrote_nothing_to_the_system(bench, installed, fresh):
+    """Until the commit the update is only shown."""
+    device = bench(installed)
+    board = device.board
+    board.power_on()
+    board.boot()
+    assert board.ok("echo $IMAGE_VERSION") == "2"
+    board.power_cut()
+    assert device.images.partition("system").read() == \
+        fresh.partition("system").read()
+
+
+def test_ordinary_boots_store_nothing(bench, fresh):
+    device = bench(fresh)
+    board = device.board
+    board.power_on()
+    board.boot()
+    board.reboot()
+    board.boot()
+    board.power_cut()
+    assert device.stores() == 0
+
+
+# Ten moments of a boot, by what the console says then.
+MOMENTS = ["U-Boot 20", "Loading Environment", "Hit any key", "bowline: slot",
+           "Loading kernel from FIT", "Starting kernel|Booting Linux",
+           "Run /init", "mmcblk0: ", "step system-plain", "step data-plain"]
+
+
+def test_ten_power_cuts_of_a_committed_system_change_nothing(
+        bench, updated, tmp_path):
+    device = bench(updated)
+    board = device.board
+    data = tree(device.images.partition("data"), tmp_path / "tree")
+    system = device.images.partition("system").read()
+    for moment in MOMENTS:
+        board.power_on()
+        board.expect(moment)
+        board.power_cut()
+    board.power_on()
+    assert board.kernel() == {"slot": "B"}
+    board.shell()
+    assert board.ok("echo $IMAGE_VERSION") == "2"
+    board.poweroff()
+    assert device.stores() == 0
+    assert device.images.partition("system").read() == system
+    assert tree(device.images.partition("data"), tmp_path / "tree") == data
+
+
+@pytest.mark.parametrize("moment", ["step record-commit", "step system-merge",
+                                    "shell"])
+def test_power_is_cut_after_the_commit(bench, installed, tmp_path, moment):
+    """There is only forward: the next boots finish what the commit began."""
+    device = bench(installed)
+    board = device.board
+    device.images.env.set(bowline_phase="commit")
+    board.power_on()
+    if moment == "shell":
+        board.boot()
+    else:
+        board.expect(moment)
+    board.power_cut()
+    board.power_on()
+    assert board.kernel()["slot"] == "B"
+    board.shell()
+    board.until("bowline status", r"(?m)^phase +idle$", 240)
+    assert board.ok("echo $IMAGE_VERSION") == "2"
+    board.poweroff()
+    assert device.env["bowline_last"].startswith("committed ")
