@@ -1,9 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-#include <fcntl.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "boot.h"
 #include "bow.h"
@@ -11,52 +8,6 @@
 #include "err.h"
 #include "machine.h"
 #include "state.h"
-
-/* ---- the kernel's command line ---- */
-
-static void take_word(struct cmdline *cmd, const char *word)
-{
-	static const char prefix[] = "bowline.";
-	const char *value = strchr(word, '=');
-
-	if (strncmp(word, prefix, sizeof(prefix) - 1) || !value)
-		return;
-	word += sizeof(prefix) - 1;
-	value++;
-	if (!strncmp(word, "slot=", 5) && (*value == 'A' || *value == 'B'))
-		cmd->slot = *value;
-	else if (!strncmp(word, "failed=", 7) &&
-		 (*value == 'A' || *value == 'B'))
-		cmd->failed = *value;
-	else if (!strncmp(word, "attempt=", 8))
-		cmd->attempt = strtoul(value, NULL, 10);
-	else if (!strncmp(word, "rescue=", 7))
-		cmd->rescue = *value == '1';
-}
-
-void cmdline_parse(struct cmdline *cmd, const char *text)
-{
-	char word[128];
-	int used;
-
-	memset(cmd, 0, sizeof(*cmd));
-	while (sscanf(text, "%127s%n", word, &used) == 1) {
-		take_word(cmd, word);
-		text += used;
-	}
-}
-
-void cmdline_running(struct cmdline *cmd)
-{
-	char text[4096];
-	int fd = open("/proc/cmdline", O_RDONLY | O_CLOEXEC);
-	ssize_t len = fd < 0 ? 0 : read(fd, text, sizeof(text) - 1);
-
-	if (fd >= 0)
-		close(fd);
-	text[len > 0 ? len : 0] = 0;
-	cmdline_parse(cmd, text);
-}
 
 /* ---- the facts ---- */
 
@@ -261,44 +212,33 @@ static int record_phase(struct boot *boot, enum stage_phase phase)
 	return record(boot, &rec);
 }
 
-/* No restore is possible: put block 0 back, the changed data stays. */
-static int salvage(struct boot *boot, struct dev *data)
+static int change_data(struct boot *boot, int (*change)(struct dev *data))
 {
-	say("the log of '%s' cannot be undone: the changed data stays",
-	    boot->board.data);
-	boot->salvaged = true;
-	return bow_keep(data);
+	struct dev *data;
+	int r;
+
+	if (boot->facts & F_NO_LOG)
+		return 0;
+	data = dev_open(boot->board.data, DEV_WRITE);
+	r = data ? change(data) : -1;
+	dev_close(data);
+	return r;
 }
 
 static int undo(struct boot *boot)
 {
-	struct dev *data;
-	int r;
-
-	if (boot->facts & F_NO_LOG)
-		return 0;
-	data = dev_open(boot->board.data, DEV_WRITE);
-	if (!data)
-		return -1;
-	if (boot->facts & (F_TORN | F_KEEPING))
-		r = salvage(boot, data);
-	else
-		r = bow_restore(data);
-	dev_close(data);
-	return r;
+	if (!(boot->facts & (F_TORN | F_KEEPING)))
+		return change_data(boot, bow_restore);
+	/* No restore is possible: block 0 goes back, the changes stay. */
+	say("the log of '%s' cannot be undone: the changed data stays",
+	    boot->board.data);
+	boot->salvaged = true;
+	return change_data(boot, bow_keep);
 }
 
 static int keep(struct boot *boot)
 {
-	struct dev *data;
-	int r;
-
-	if (boot->facts & F_NO_LOG)
-		return 0;
-	data = dev_open(boot->board.data, DEV_WRITE);
-	r = data ? bow_keep(data) : -1;
-	dev_close(data);
-	return r;
+	return change_data(boot, bow_keep);
 }
 
 static int store(struct boot *boot, enum step step)

@@ -7,16 +7,9 @@
 #define BOWLINE_BOOT_H
 
 #include "board.h"
+#include "cmdline.h"
 #include "env.h"
 #include "stage.h"
-
-/* What the boot script said on the kernel's command line. */
-struct cmdline {
-	char slot;	      /* 'A', 'B', or 0: not started by the script */
-	unsigned int attempt; /* of a trial, from 1; 0: not counted */
-	char failed;	      /* the slot whose kernel did not load, or 0 */
-	bool rescue;	      /* nothing else was left to boot */
-};
 
 struct boot {
 	struct board board;
@@ -27,11 +20,6 @@ struct boot {
 	char why_bad[64];   /* why the staged update is F_BAD, or "" */
 	bool salvaged;	    /* data could not be restored as it was */
 };
-
-/* text: as in /proc/cmdline. Words that are not ours are passed over. */
-void cmdline_parse(struct cmdline *cmd, const char *text);
-/* /proc/cmdline of the running kernel. */
-void cmdline_running(struct cmdline *cmd);
 
 /*
  * Fills env, rec and facts; board and cmd are set by the caller. Writes

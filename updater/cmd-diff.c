@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include <errno.h>
-#include <getopt.h>
 #include <stdlib.h>
 #include <string.h>
 #include <zstd.h>
 
 #include "diff.h"
 #include "err.h"
+#include "options.h"
 #include "verbs.h"
 
 const char help_diff[] =
@@ -27,17 +27,6 @@ const char help_diff[] =
 	"\n"
 	"Sizes may end in K or M. The same images and options give the same\n"
 	"bytes on every machine with the same zstd library.\n";
-
-enum { OPT_BLOCK = 256, OPT_CHUNK, OPT_COMPRESSION, OPT_LEVEL };
-
-static const struct option long_options[] = {
-	{ "output", required_argument, NULL, 'o' },
-	{ "block-size", required_argument, NULL, OPT_BLOCK },
-	{ "chunk-size", required_argument, NULL, OPT_CHUNK },
-	{ "compression", required_argument, NULL, OPT_COMPRESSION },
-	{ "level", required_argument, NULL, OPT_LEVEL },
-	{ NULL, 0, NULL, 0 },
-};
 
 /* A size in bytes below 2^31, or 0, which no option allows. */
 static uint32_t parse_size(const char *text)
@@ -74,31 +63,6 @@ static int parse_compression(const char *name, enum update_compression *to)
 	return 0;
 }
 
-/* @opt as getopt_long() made it of the argument @given. */
-static int parse_option(int opt, const char *given, struct diff_options *o,
-			const char **out)
-{
-	switch (opt) {
-	case 'o':
-		*out = optarg;
-		return 0;
-	case OPT_BLOCK:
-		o->block_size = parse_size(optarg);
-		return 0;
-	case OPT_CHUNK:
-		o->chunk_size = parse_size(optarg);
-		return 0;
-	case OPT_COMPRESSION:
-		return parse_compression(optarg, &o->compression);
-	case OPT_LEVEL:
-		o->level = parse_size(optarg);
-		return 0;
-	}
-	if (opt == ':')
-		return usage_error("diff", "option '%s' needs a value", given);
-	return usage_error("diff", "unknown option '%s'", given);
-}
-
 static int check_options(const struct diff_options *o)
 {
 	uint32_t block = o->block_size, chunk = o->chunk_size;
@@ -129,33 +93,32 @@ static void summarize(const char *out, const struct diff_options *o,
 
 int cmd_diff(int argc, char **argv)
 {
-	struct diff_options options = {
-		.block_size = DIFF_BLOCK_SIZE,
-		.chunk_size = DIFF_CHUNK_SIZE,
-		.compression = UPDATE_ZSTD,
-		.level = DIFF_LEVEL,
+	const char *block = NULL, *chunk = NULL, *level = NULL;
+	const char *compression = "zstd", *out = NULL, *images[2];
+	const struct opt opts[] = {
+		{ "output", 'o', &out, NULL },
+		{ "block-size", 0, &block, NULL },
+		{ "chunk-size", 0, &chunk, NULL },
+		{ "compression", 0, &compression, NULL },
+		{ "level", 0, &level, NULL },
+		{ 0 },
 	};
+	struct diff_options options;
 	struct diff_result result;
-	const char *out = NULL;
-	int opt, r = 0;
 
-	opterr = 0;
-	while (!r &&
-	       (opt = getopt_long(argc, argv, ":o:", long_options, NULL)) != -1)
-		r = parse_option(opt, argv[optind - 1], &options, &out);
-	if (r)
-		return r;
-	if (argc - optind != 2)
-		return usage_error("diff",
-				   "%d images given, expected OLD and "
-				   "NEW",
-				   argc - optind);
+	if (options_parse("diff", argc, argv, opts, "OLD NEW", images))
+		return 2;
 	if (!out)
 		return usage_error("diff", "no output given, expected -o OUT");
-	r = check_options(&options);
-	if (r)
-		return r;
-	if (diff_make(argv[optind], argv[optind + 1], out, &options, &result))
+	options = (struct diff_options){
+		.block_size = block ? parse_size(block) : DIFF_BLOCK_SIZE,
+		.chunk_size = chunk ? parse_size(chunk) : DIFF_CHUNK_SIZE,
+		.level = level ? parse_size(level) : DIFF_LEVEL,
+	};
+	if (parse_compression(compression, &options.compression) ||
+	    check_options(&options))
+		return 2;
+	if (diff_make(images[0], images[1], out, &options, &result))
 		return 1;
 	summarize(out, &options, &result);
 	return 0;

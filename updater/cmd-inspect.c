@@ -2,7 +2,7 @@
 #include <stdio.h>
 
 #include "bow.h"
-#include "options.h"
+#include "offline.h"
 #include "verbs.h"
 
 const char help_inspect[] =
@@ -20,17 +20,12 @@ const char help_inspect[] =
 	"Exit status: 0 explained (also a damaged log), 1 cannot read, 2 "
 	"usage.\n";
 
+static int inspect(struct dev *dev)
+{
+	return bow_inspect(dev, stdout);
+}
+
 int cmd_inspect(int argc, char **argv)
 {
-	const struct opt opts[] = { { 0 } };
-	const char *path;
-	struct dev *dev;
-	int r;
-
-	if (options_parse("inspect", argc, argv, opts, "DEV", &path))
-		return 2;
-	dev = dev_open(path, DEV_READ);
-	r = dev ? bow_inspect(dev, stdout) : -1;
-	dev_close(dev);
-	return r ? 1 : 0;
+	return offline_verb("inspect", argc, argv, DEV_READ, inspect);
 }

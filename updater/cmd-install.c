@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include <stddef.h>
 
-#include "boot.h"
+#include "board.h"
+#include "cmdline.h"
 #include "install.h"
 #include "options.h"
 #include "verbs.h"

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "bow.h"
 #include "err.h"
-#include "options.h"
+#include "offline.h"
 #include "verbs.h"
 
 const char help_keep[] =
@@ -35,15 +35,5 @@ static int keep(struct dev *dev)
 
 int cmd_keep(int argc, char **argv)
 {
-	const struct opt opts[] = { { 0 } };
-	const char *path;
-	struct dev *dev;
-	int r;
-
-	if (options_parse("keep", argc, argv, opts, "DEV", &path))
-		return 2;
-	dev = dev_open(path, DEV_WRITE);
-	r = dev ? keep(dev) : -1;
-	dev_close(dev);
-	return r ? 1 : 0;
+	return offline_verb("keep", argc, argv, DEV_WRITE, keep);
 }

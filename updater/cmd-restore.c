@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "bow.h"
 #include "err.h"
-#include "options.h"
+#include "offline.h"
 #include "verbs.h"
 
 const char help_restore[] =
@@ -40,15 +40,5 @@ static int restore(struct dev *dev)
 
 int cmd_restore(int argc, char **argv)
 {
-	const struct opt opts[] = { { 0 } };
-	const char *path;
-	struct dev *dev;
-	int r;
-
-	if (options_parse("restore", argc, argv, opts, "DEV", &path))
-		return 2;
-	dev = dev_open(path, DEV_WRITE);
-	r = dev ? restore(dev) : -1;
-	dev_close(dev);
-	return r ? 1 : 0;
+	return offline_verb("restore", argc, argv, DEV_WRITE, restore);
 }

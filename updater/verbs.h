@@ -2,8 +2,8 @@
 /*
  * The verbs. One file a verb, cmd-VERB.c, with one function and one manual.
  *
- * cmd_VERB(argc, argv): argv[0] is the verb. Options are parsed with
- * getopt_long; "--help" is answered by main() from the verb's help text before
+ * cmd_VERB(argc, argv): argv[0] is the verb. Options are parsed by
+ * options.h; "--help" is answered by main() from the verb's help text before
  * the function runs. Returns the exit status: 0 done, 1 failed (one line of
  * error() said why, nothing changed), 2 wrong usage (use usage_error()).
  */

@@ -346,7 +346,7 @@ static void live(struct life *life)
 			 (sim_getenv("bowline_phase") &&
 			  strcmp(sim_getenv("bowline_phase"), "idle"));
 
-	if (!installed && install_bundle(&board, in_dir("bundle"), false))
+	if (!installed && install_bundle(&board, 0, in_dir("bundle"), false))
 		promise(false, "the installation failed");
 	while (!one_boot(life) || !sim_getenv("bowline_last"))
 		if (life->boots > MAX_BOOTS || broken[0]) {
