@@ -44,6 +44,7 @@ wanted() {
 	sparse                  check: kmod
 	time                    sizes: memory
 	u-boot-tools            mkimage, mkenvimage
+	xxd                     u-boot: its build
 	xz-utils                unpack Debian's sources
 	zlib1g-dev              host binary
 	zstd                    initramfs
