@@ -38,6 +38,7 @@ wanted() {
 	python3                 tests
 	python3-pexpect         tests: serial console
 	python3-pytest          tests
+	python3-pytest-xdist    tests: two boards at once
 	qemu-system-arm         boards and kernel tests
 	qemu-utils              tests: overlays of disk images
 	shellcheck              check: shell style

@@ -8,6 +8,8 @@ boot it first spoils the user's data, as a bad system may.
 
 import subprocess
 
+from updates import make_bundle, variant
+
 # PID 1. It must work before anything but /proc, /sys, /dev, /run, / and /data
 # is there.
 INIT = """\
@@ -45,44 +47,23 @@ esac
 """
 
 
-def put(image, path, text, folder):
-    """Writes an executable file into an ext4 image."""
-    source = folder / "file"
-    source.write_text(text)
-    commands = f"rm {path}\nwrite {source} {path}\nsif {path} mode 0100755\n"
-    run = subprocess.run(["debugfs", "-w", "-f", "-", image], input=commands,
-                         check=True, text=True, capture_output=True)
-    assert "write:" not in run.stderr, run.stderr
-
-
 def cat(image, path):
     return subprocess.run(["debugfs", "-R", f"cat {path}", image], check=True,
                           text=True, capture_output=True).stdout
 
 
-def make(good, image, folder):
+def make(good, image):
     """The bad system, from the image of a good one."""
-    subprocess.run(["cp", "--sparse=always", good, image], check=True)
-    rcs = cat(image, "/etc/init.d/rcS")
+    rcs = cat(good, "/etc/init.d/rcS")
     assert "bowline health >" in rcs, rcs
     rcs = rcs.replace("bowline health >", OPTIONS + 'bowline health "$@" >')
-    put(image, "/usr/sbin/init", INIT, folder)
-    put(image, "/etc/bowline/health.d/20-test", CHECK, folder)
-    put(image, "/etc/init.d/rcS", rcs, folder)
-    subprocess.run(["e2fsck", "-fn", image], check=True, capture_output=True)
+    return variant(good, image, {"/usr/sbin/init": INIT,
+                                 "/etc/bowline/health.d/20-test": CHECK,
+                                 "/etc/init.d/rcS": rcs})
 
 
-def bundle(out, host, folder):
+def bundle(top, out, folder):
     """The signed update from system 1 to the bad system."""
-    image, diff, result = (folder / n for n in ("bad.img", "bad.diff",
-                                                "bad.bundle"))
-    make(out / "system-2.img", image, folder)
-    old = out / "system-1.img"
-    subprocess.run([host, "diff", old, image, "-o", diff], check=True,
-                   capture_output=True)
-    subprocess.run([host, "bundle", "--board", "qemu-arm64", "--version", "2",
-                    "--old", old, "--new", image, "--diff", diff, "--boot",
-                    out / "slot-2.itb", "--key",
-                    out.parent / "keys/development.key", "-o", result],
-                   check=True, capture_output=True)
-    return result
+    bad = make(out / "system-2.img", folder / "bad.img")
+    return make_bundle(top, out / "system-1.img", bad, folder / "bad.bundle",
+                       version="2", boot=out / "slot-2.itb")

@@ -17,7 +17,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import badsystem  # noqa: E402
 from board import Board  # noqa: E402
-from image import Images, board_conf, tree  # noqa: E402
+from image import Images, board_conf  # noqa: E402
+from updates import drive, user_files  # noqa: E402
 
 TOP = Path(__file__).resolve().parents[2]
 BOARD = os.environ.get("BOARD", "qemu-arm64")
@@ -51,7 +52,7 @@ def store(out):
     digest = hashlib.sha256()
     for path in [*sorted(out.glob("*.img")), out / "u-boot.bin",
                  out / "update-2.bundle", TOP / "out/host/bowline",
-                 *sorted(Path(__file__).parent.glob("[bci]*.py"))]:
+                 *sorted(Path(__file__).parent.glob("[bciu]*.py"))]:
         digest.update(hashlib.sha256(path.read_bytes()).digest())
     folder = TOP / "out/tests" / f"boards-{digest.hexdigest()[:12]}"
     folder.mkdir(parents=True, exist_ok=True)
@@ -86,10 +87,7 @@ class Drives:
         self.mode.write_bytes(mode.encode().ljust(512, b"\0"))
 
     def arguments(self):
-        for name in ("mode", "bundle"):
-            yield from ("-drive", f"if=none,id={name},file={getattr(self, name)}"
-                        ",format=raw,readonly=on")
-            yield from ("-device", f"virtio-blk-pci,drive={name}")
+        return [*drive("mode", self.mode), *drive("bundle", self.bundle)]
 
     def install(self):
         """The command that installs the bundle from its drive."""
@@ -100,7 +98,7 @@ class Drives:
 @pytest.fixture(scope="session")
 def bad_bundle(store, out):
     def make(folder):
-        badsystem.bundle(out, TOP / "out/host/bowline", folder)
+        badsystem.bundle(TOP, out, folder)
     return once(store / "bad", make) / "bad.bundle"
 
 
@@ -121,9 +119,9 @@ def installed(store, out, conf, fresh, bad_bundle):
 
 
 @pytest.fixture(scope="session")
-def old_data(store, installed):
-    """Names and hashes of the user's files before the trial."""
-    return tree(installed.partition("data"), store / "tree-old")
+def old_data(tmp_path_factory, installed):
+    """The user's files before the trial."""
+    return user_files(installed, tmp_path_factory.mktemp("old"))
 
 
 @pytest.fixture(scope="session")
@@ -150,19 +148,23 @@ class Bench:
     """One test's device: a copy of prepared images, its drives, its console."""
 
     def __init__(self, images, folder, out, bundle, mode):
+        self.folder = folder
         self.images = images.copy(folder)
         self.drives = Drives(folder, bundle, mode)
         self.board = Board(self.images, out, folder / "console.log",
                            self.drives.arguments())
-        self.serial = self.images.env.current().serial
+        self.serial = self.images.environment.current().serial
 
     @property
     def env(self):
-        return self.images.env.values()
+        return self.images.environment.values()
+
+    def files(self):
+        return user_files(self.images, self.folder)
 
     def stores(self):
         """Stores of the environment since the test began."""
-        return self.images.env.writes_since(self.serial)
+        return self.images.environment.writes_since(self.serial)
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ switched off: GPT partitions, both copies of the U-Boot environment, files.
 
 import hashlib
 import shlex
-import shutil
 import struct
 import subprocess
 import uuid
@@ -56,6 +55,10 @@ class Partition:
             f.seek(self.offset + offset)
             return f.read(self.size - offset if size is None else size)
 
+    def sha256(self, size=None):
+        """Of the first bytes, or of all."""
+        return hashlib.sha256(self.read(0, size)).hexdigest()
+
     def write(self, data, offset=0):
         assert offset + len(data) <= self.size, "longer than the partition"
         with open(self.path, "r+b") as f:
@@ -75,24 +78,6 @@ class Partition:
         with open(to, "r+b") as f:
             f.truncate(self.size)
         return Path(to)
-
-
-def tree(partition, folder):
-    """{path: sha256} of all files of an ext4 partition, which must be sound."""
-    image = partition.extract(folder.with_suffix(".img"))
-    check = subprocess.run(["e2fsck", "-fn", image], capture_output=True,
-                           text=True)
-    assert check.returncode == 0, check.stdout
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir()
-    subprocess.run(["debugfs", "-R", f"rdump / {folder}", image], check=True,
-                   capture_output=True)
-    found = {str(p.relative_to(folder)):
-             hashlib.sha256(p.read_bytes()).hexdigest()
-             for p in sorted(folder.rglob("*")) if p.is_file()}
-    shutil.rmtree(folder)
-    image.unlink()
-    return found
 
 
 class EnvCopy:
@@ -176,7 +161,7 @@ class Images:
         self.files = [self.folder / n for n in names]
         env = self.files[0]
         offsets = [int(conf[k], 0) for k in ("ENV_OFFSET", "ENV_OFFSET_REDUND")]
-        self.env = Environment(env, offsets, int(conf["ENV_SIZE"], 0))
+        self.environment = Environment(env, offsets, int(conf["ENV_SIZE"], 0))
 
     def partition(self, name):
         for path in self.files:

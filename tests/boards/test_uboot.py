@@ -99,7 +99,7 @@ def images(tmp_path, conf, out, fit):
     lines = (out / "u-boot-initial-env").read_text().splitlines()
     values = dict(line.split("=", 1) for line in lines)
     for copy, serial in enumerate((1, 0)):
-        images.env.write_raw(copy, env_bytes(values, serial, images.env.size))
+        images.environment.write_raw(copy, env_bytes(values, serial, images.environment.size))
     return images
 
 
@@ -117,11 +117,11 @@ def arguments(board):
 
 def boot(board):
     """One boot from power on to power off: (arguments, stores, variables)."""
-    before = board.images.env.current().serial
+    before = board.images.environment.current().serial
     board.power_on()
     found = arguments(board)
     board.power_cut()
-    env = board.images.env
+    env = board.images.environment
     return found, env.writes_since(before), env.values()
 
 
@@ -131,7 +131,7 @@ def test_an_ordinary_boot_stores_nothing(board):
 
 
 def test_a_trial_counts_down_and_falls_back(board):
-    board.images.env.set(bowline_phase="trial", bowline_trial="B",
+    board.images.environment.set(bowline_phase="trial", bowline_trial="B",
                          BOOT_ORDER="B A", BOOT_B_LEFT="2")
     found, stores, env = boot(board)
     assert (found, stores) == ("bowline.slot=B bowline.attempt=2", 1)
@@ -158,7 +158,7 @@ def test_a_damaged_image_falls_through(board, what):
 
 
 def test_an_attempt_that_fails_to_load_is_counted_once(board):
-    board.images.env.set(bowline_phase="trial", bowline_trial="B",
+    board.images.environment.set(bowline_phase="trial", bowline_trial="B",
                          BOOT_ORDER="B A")
     board.images.partition("boot-b").flip(5 * MIB)
     found, stores, env = boot(board)
@@ -168,9 +168,9 @@ def test_an_attempt_that_fails_to_load_is_counted_once(board):
 
 def test_a_store_keeps_only_what_belongs_there(board):
     """Slot A failed before B's attempt is stored, and left nothing behind."""
-    board.images.env.set(bowline_phase="trial", bowline_trial="B")
+    board.images.environment.set(bowline_phase="trial", bowline_trial="B")
     board.images.partition("boot-a").flip(5 * MIB)
-    before = board.images.env.values()
+    before = board.images.environment.values()
     found, stores, after = boot(board)
     assert (found, stores) == \
         ("bowline.slot=B bowline.attempt=1 bowline.failed=A", 1)
@@ -180,7 +180,7 @@ def test_a_store_keeps_only_what_belongs_there(board):
 
 
 def test_rescue_when_no_slot_may_be_booted(board):
-    board.images.env.set(BOOT_A_LEFT="0", BOOT_B_LEFT="0", BOOT_ORDER="B A")
+    board.images.environment.set(BOOT_A_LEFT="0", BOOT_B_LEFT="0", BOOT_ORDER="B A")
     board.power_on()
     board.expect("no slot left to boot: rescue")
     assert arguments(board) == "bowline.slot=B bowline.rescue=1"
@@ -198,15 +198,15 @@ def test_reset_when_nothing_loads(board):
 @pytest.mark.parametrize("copy", [0, 1])
 def test_one_damaged_copy_of_the_environment(board, copy):
     """The older copy is newer by one serial after a store: both hold B A."""
-    board.images.env.set(BOOT_ORDER="B A")
-    board.images.env.damage(copy)
+    board.images.environment.set(BOOT_ORDER="B A")
+    board.images.environment.damage(copy)
     found, stores, _ = boot(board)
     assert (found, stores) == ("bowline.slot=B", 0)
 
 
 def test_both_copies_lost_boots_the_defaults(board):
-    board.images.env.damage(0)
-    board.images.env.damage(1)
+    board.images.environment.damage(0)
+    board.images.environment.damage(1)
     board.power_on()
     assert arguments(board) == "bowline.slot=A"
 

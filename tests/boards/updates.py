@@ -52,10 +52,15 @@ def make_bundle(top, old, new, to, *, version, board="qemu-arm64", boot=None,
     return Path(to)
 
 
+def drive(name, path):
+    """QEMU arguments for one more disk, read-only: /dev/vdb, then vdc."""
+    return ["-drive", f"if=none,id={name},file={path},format=raw,readonly=on",
+            "-device", f"virtio-blk-pci,drive={name}"]
+
+
 def stick(bundle):
     """QEMU arguments that show a bundle to the device as /dev/vdb."""
-    return ["-drive", f"if=none,id=stick,file={bundle},format=raw,readonly=on",
-            "-device", "virtio-blk-pci,drive=stick"]
+    return drive("stick", bundle)
 
 
 def check_fs(image):
@@ -72,6 +77,16 @@ def tree(image):
             if path.is_file() and not path.is_symlink():
                 name = str(path.relative_to(folder))
                 found[name] = hashlib.sha256(path.read_bytes()).hexdigest()
+    return found
+
+
+def user_files(images, folder):
+    """{path: hash} of the user's files on a device that is off; the file
+    system must be sound."""
+    data = images.partition("data").extract(folder / "data.part")
+    check_fs(data)
+    found = tree(data)
+    data.unlink()
     return found
 
 
