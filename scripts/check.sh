@@ -15,10 +15,13 @@ files() {
 	git ls-files -co --exclude-standard "$@"
 }
 
+# By their names, or by their first lines.
 shell_files() {
-	files 'scripts/*.sh' 'tests/*.sh' 'initramfs/init' \
-		'scripts/system/etc/init.d/*' \
-		'scripts/system/etc/bowline/health.d/*' .ci/run
+	files '*.sh'
+	files ':!*.sh' | while read -r file; do
+		head -n 3 "$file" | grep -aqE '^#!.*\bsh$|shellcheck shell=' &&
+			echo "$file"
+	done || :
 }
 
 c_style() {
@@ -29,68 +32,22 @@ shell_style() {
 	shell_files | xargs shellcheck
 }
 
-python_compiles() {
-	files '*.py' | xargs python3 -c '
-import ast, sys
-for path in sys.argv[1:]:
-    ast.parse(open(path).read(), path)'
-}
-
-licences() {
-	files '*.c' '*.h' '*.sh' '*.py' '*Makefile' '*Kbuild' '*.env' \
-		'*.config' 'scripts/system/etc/init.d/*' |
-		xargs grep -L 'SPDX-License-Identifier: GPL-2.0-or-later' |
-		grep -v '^kmod/' >"$LOG/check-licences" || :
-	files 'kmod/*' | xargs grep -L 'SPDX-License-Identifier: GPL-2.0-only' \
-		>>"$LOG/check-licences" || :
-	if [ -s "$LOG/check-licences" ]; then
-		echo "no SPDX line, or not the one of its folder:"
-		cat "$LOG/check-licences"
-		return 1
-	fi
-}
-
-# clang-format ends each function with a brace in the first column.
-function_length() {
-	files '*.c' | xargs awk '
-		FNR == 1 { start = 0 }
-		/^{/ { start = FNR }
-		/^}/ && start {
-			if (FNR - start > 100) {
-				print FILENAME ":" start ": longer than" \
-					" 100 lines"
-				bad = 1
-			}
-			start = 0
-		}
-		END { exit bad }'
-}
-
-no_leftovers() {
-	! files | grep -v '^scripts/check.sh$' |
-		xargs grep -nwE 'TODO|FIXME|XXX' /dev/null
-}
-
-kernel_versions() {
-	! files 'kmod/*' | grep -v '^kmod/compat.h$' |
-		xargs grep -n LINUX_VERSION_CODE /dev/null
-}
-
-tables() {
-	python3 -m pytest -q -p no:cacheprovider tests/lint
-}
-
-kmod() {
-	scripts/kmod.sh "$BOARD" check
-}
-
 host_binary() {
 	scripts/bowline.sh host
+}
+
+unit_tests() {
+	make -s -C tests/unit -j2
+	make -s -C tests/cut -j2
 }
 
 device_binary() {
 	scripts/bowline.sh "$BOARD"
 	file "$OUT/$BOARD/bowline" | grep -q 'statically linked'
+}
+
+kmod() {
+	scripts/kmod.sh "$BOARD" check
 }
 
 # check NAME TEXT
@@ -105,17 +62,32 @@ check() {
 	fi
 }
 
+# lint: tests/lint, whose tests count one by one.
+lint() {
+	log=$LOG/check-lint.log
+	status=0
+	python3 -m pytest -q --tb=short -p no:cacheprovider tests/lint \
+		>"$log" 2>&1 || status=$?
+	good=$(counted passed "$log")
+	bad=$(($(counted failed "$log") + $(counted error "$log")))
+	if [ $status = 0 ]; then
+		echo "ok   $good tests of sources and documentation"
+	else
+		echo "FAIL tests of sources and documentation"
+		cat "$log"
+		[ $bad != 0 ] || bad=1
+	fi
+	passed=$((passed + good))
+	failed=$((failed + bad))
+}
+
 cd "$TOP"
 check c_style "C is formatted as .clang-format says"
 check shell_style "shellcheck has nothing to say"
-check python_compiles "Python parses"
-check licences "every file names its licence"
-check function_length "no function is longer than 100 lines"
-check no_leftovers "nothing is marked as unfinished"
-check kernel_versions "only kmod/compat.h knows kernel versions"
-check tables "tables of the documentation are those of the code"
 check host_binary "bowline compiles here, warnings are errors"
+check unit_tests "its tests compile, warnings are errors"
 check device_binary "bowline compiles for the device, static"
 check kmod "kmod compiles with W=1 and sparse, warnings are errors"
-echo "$passed passed, $failed failed"
+lint
+echo "check: $passed passed, $failed failed"
 [ $failed = 0 ]

@@ -14,10 +14,13 @@ RELEASE=$(cat "$BOARD_OUT/kernel/release")
 
 build() {
 	make -C "$TOP/kmod" "$1" KDIR="$BOARD_OUT/kernel/build" \
-		O="$BOARD_OUT/kmod" ARCH="$(conf ARCH)" \
+		O="$2" ARCH="$(conf ARCH)" \
 		CROSS_COMPILE="$(cross "$(conf ARCH)")"
 }
 
-mkdir -p "$BOARD_OUT/kmod"
+# Looking at the sources must not make the modules be built again.
+OBJECTS=$BOARD_OUT/kmod
+[ "$WHAT" = modules ] || OBJECTS=$OBJECTS-$WHAT
+mkdir -p "$OBJECTS"
 logged "kmod-$BOARD-$WHAT" "kmod $WHAT for $BOARD, kernel $RELEASE" \
-	build "$WHAT"
+	build "$WHAT" "$OBJECTS"

@@ -131,3 +131,11 @@ as_root() {
 		fakeroot "$@"
 	fi
 }
+
+# counted WORD FILE: the number before WORD, "passed" for one, in the last line
+# of a log that counts tests; 0 without one.
+counted() {
+	n=$(grep -aE '[0-9] (passed|failed|error)' "$2" | tail -n 1 |
+		sed -n "s/^\(.*[^0-9]\)\{0,1\}\([0-9][0-9]*\) $1.*/\2/p")
+	echo "${n:-0}"
+}

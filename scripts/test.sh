@@ -11,19 +11,12 @@ export BOARD
 passed=0
 failed=0
 
-# number WORD FILE: the number before WORD in the last line that counts.
-number() {
-	n=$(sed -n "/passed\|failed/s/.*\b\([0-9]*\) $1.*/\1/p" "$2" |
-		tail -n 1)
-	echo "${n:-0}"
-}
-
 # add NAME STATUS: the counts in the section's log go into the sum. A section
 # that fails without a count is one failure.
 add() {
-	p=$(number passed "$LOG/test-$1.log")
-	f=$(($(number failed "$LOG/test-$1.log") +
-		$(number error "$LOG/test-$1.log")))
+	p=$(counted passed "$LOG/test-$1.log")
+	f=$(($(counted failed "$LOG/test-$1.log") +
+		$(counted error "$LOG/test-$1.log")))
 	if [ "$2" != 0 ] && [ $f = 0 ]; then
 		f=1
 	fi

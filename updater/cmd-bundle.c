@@ -44,7 +44,9 @@ const char help_bundle[] =
 	"  bowline bundle ... --signature signature -o OUT\n"
 	"\n"
 	"The same inputs give the same manifest. Devices trust the public\n"
-	"keys (openssl pkey -in KEY.pem -pubout) in their folder of keys.\n";
+	"keys (openssl pkey -in KEY.pem -pubout) in their folder of keys.\n"
+	"\n"
+	"Exit status: 0 made, 1 failed and OUT is as it was, 2 usage.\n";
 
 #define FDT_MAGIC 0xd00dfeed /* at byte 0, big-endian */
 

@@ -26,7 +26,9 @@ const char help_diff[] =
 	"  --level N             of zstd, 1 to 22 (19)\n"
 	"\n"
 	"Sizes may end in K or M. The same images and options give the same\n"
-	"bytes on every machine with the same zstd library.\n";
+	"bytes on every machine with the same zstd library.\n"
+	"\n"
+	"Exit status: 0 made, 1 failed and OUT is as it was, 2 usage.\n";
 
 /* A size in bytes below 2^31, or 0, which no option allows. */
 static uint32_t parse_size(const char *text)

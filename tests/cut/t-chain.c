@@ -93,9 +93,11 @@ static int verb(int (*run)(int, char **), const char *line)
 static void make_bundle(void)
 {
 	static uint8_t kernel[KERNEL];
+	const __be32 fit[] = { htobe32(0xd00dfeed), htobe32(KERNEL) };
 	char line[1024];
 
 	fill(kernel, sizeof(kernel), 9);
+	memcpy(kernel, fit, sizeof(fit)); /* bundle looks at the beginning */
 	save("old", old_image, IMAGE);
 	save("new", new_image, IMAGE);
 	save("kernel", kernel, KERNEL);
@@ -370,6 +372,33 @@ static void at_rest(const struct life *life)
 	promise(life->attempts <= 3, "more than three attempts");
 }
 
+/* ---- quiet, so that thousands of lives do not fill the log ---- */
+
+static int real_out, real_err; /* opened first, before set_up() */
+
+static void keep_output(void)
+{
+	real_out = dup(1);
+	real_err = dup(2);
+}
+
+static void quiet(void)
+{
+	int null = open("/dev/null", O_WRONLY);
+
+	fflush(stdout);
+	dup2(null, 1);
+	dup2(null, 2);
+	close(null);
+}
+
+static void loud(void)
+{
+	fflush(stdout);
+	dup2(real_out, 1);
+	dup2(real_err, 2);
+}
+
 /*
  * A life with the power cut at operation `first`, and again `second`
  * operations after that (0: not). Returns the operations it took.
@@ -389,36 +418,11 @@ static unsigned int cut_life(bool good, unsigned int first, unsigned int second,
 		cuts++;
 		sim_cut_after(cuts == 1 ? second : 0);
 		/* A bundle that was being read is still open. */
-		close_range(20, ~0u, 0);
+		close_range(real_err + 1, ~0u, 0);
 	}
 	live(&life);
 	at_rest(&life);
 	return sim_count();
-}
-
-/* ---- quiet, so that thousands of lives do not fill the log ---- */
-
-static int real_out, real_err;
-
-static void quiet(void)
-{
-	int null = open("/dev/null", O_WRONLY);
-
-	fflush(stdout);
-	real_out = dup(1);
-	real_err = dup(2);
-	dup2(null, 1);
-	dup2(null, 2);
-	close(null);
-}
-
-static void loud(void)
-{
-	fflush(stdout);
-	dup2(real_out, 1);
-	dup2(real_err, 2);
-	close(real_out);
-	close(real_err);
 }
 
 static unsigned int tried;
@@ -519,6 +523,7 @@ int main(void)
 	};
 
 	sim_kernel = (struct sim_kernel){ enter_state_1, state_2, merge };
+	keep_output();
 	set_up();
 	return RUN_TESTS(tests);
 }

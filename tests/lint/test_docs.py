@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The documentation against the code: tables, keys, verbs and their help."""
+
+import os
+import pathlib
+import re
+import subprocess
+
+import pytest
+
+from tree import TOP, text, with_suffix
+
+BLOCK = re.compile(r"<!-- table: (\w+) -->\n(.*?)<!-- end -->", re.S)
+KEY_ROW = re.compile(r"^\| `([A-Z][A-Z0-9_]*)` \|", re.M)
+OUT = pathlib.Path(os.environ.get("OUT", TOP / "out"))
+BOWLINE = pathlib.Path(os.environ.get("BOWLINE", OUT / "host/bowline"))
+
+
+def run(*command):
+    return subprocess.run([str(c) for c in command], cwd=TOP, text=True,
+                          capture_output=True, check=True).stdout
+
+
+@pytest.fixture(scope="session")
+def table(tmp_path_factory):
+    """table(NAME): as tables.c prints it from the code."""
+    program = tmp_path_factory.mktemp("tables") / "tables"
+    run("make", "-s", "-C", "updater", f"O={OUT}/host")
+    objects = [o for o in (OUT / "host/obj").glob("*.o")
+               if o.stem != "main" and (
+                   (TOP / "updater" / f"{o.stem}.c").exists() or
+                   (TOP / "kmod" / f"{o.stem}.c").exists())]
+    run("gcc", "-Iupdater", "-Ikmod", "-Iuboot-env", "-o", program,
+        "tests/lint/tables.c", *objects, "-ldevmapper", "-lubootenv",
+        "-lmbedcrypto", "-lz", "-lzstd", "-lpthread")
+    return lambda name: run(program, name)
+
+
+# ---- tables -----------------------------------------------------------------
+
+
+def blocks():
+    for file in with_suffix(".md"):
+        for name, body in BLOCK.findall(text(file)):
+            yield pytest.param(name, body, id=f"{file}-{name}")
+
+
+@pytest.mark.parametrize("name,body", blocks())
+def test_table_is_that_of_the_code(table, name, body):
+    assert body == table(name)
+
+
+@pytest.mark.parametrize("name", ["variables", "decision"])
+def test_table_is_in_the_documentation(name):
+    assert name in [b.values[0] for b in blocks()]
+
+
+# ---- the board file ---------------------------------------------------------
+
+
+def test_porting_names_every_key_of_the_board_file(table):
+    documented = KEY_ROW.findall(text("docs/PORTING.md"))
+    assert sorted(documented) == sorted(table("keys").split())
+
+
+@pytest.mark.parametrize("file", with_suffix("/board.conf"))
+def test_board_file_has_only_known_keys(table, file):
+    given = re.findall(r"^([A-Z][A-Z0-9_]*)=", text(file), re.M)
+    assert len(given) == len(set(given))
+    assert not set(given) - set(table("keys").split())
+
+
+# ---- verbs ------------------------------------------------------------------
+
+
+def verbs():
+    listed = re.findall(r'\{ "(\w+)", cmd_\w+, help_\w+ \}',
+                        text("updater/main.c"))
+    assert len(listed) > 10
+    return listed
+
+
+def test_the_program_lists_its_verbs():
+    shown = re.findall(r"^  (\w+) ", run(BOWLINE, "--help"), re.M)
+    assert shown == verbs()
+
+
+def test_each_verb_has_its_file():
+    found = {f[len("updater/cmd-"):-2] for f in with_suffix(".c")
+             if f.startswith("updater/cmd-")}
+    assert found == set(verbs())
+
+
+@pytest.mark.parametrize("file", with_suffix(".md"))
+def test_verbs_in_prose_exist(file):
+    named = set(re.findall(r"`bowline ([a-z]+)", text(file)))
+    if file == "docs/ERRORS.md":
+        named -= {"fly"}  # its row about an unknown verb
+    assert not named - set(verbs())
+
+
+def test_readme_names_every_verb():
+    named = set(re.findall(r"\bbowline ([a-z]+)", text("README.md")))
+    assert not set(verbs()) - named
+
+
+# ---- help -------------------------------------------------------------------
+
+
+def help_of(verb):
+    return run(BOWLINE, verb, "--help")
+
+
+def options_of(verb):
+    """Long names and letters, as the table of the verb's file has them."""
+    rows = re.findall(r"\{ \"([a-z-]+)\", ('(\w)'|0), ",
+                      text(f"updater/cmd-{verb}.c"))
+    return {"--" + name for name, _, _ in rows}, \
+        {"-" + letter for _, _, letter in rows if letter}
+
+
+@pytest.mark.parametrize("verb", verbs())
+def test_help_is_laid_out_alike(verb):
+    lines = help_of(verb).splitlines()
+    assert re.match(r"[a-z].*[^.]$", lines[0]), "no summary"
+    assert lines[1] == ""
+    assert lines[2].startswith(f"usage: bowline {verb}")
+    assert len(f"  {verb:9} {lines[0]}") <= 80
+    assert not [line for line in lines if len(line) > 80 or line != line.rstrip()]
+    assert "Exit status: 0 " in help_of(verb)
+
+
+@pytest.mark.parametrize("verb", verbs())
+def test_help_tells_every_option_and_no_other(verb):
+    names, letters = options_of(verb)
+    described = set()
+    for line in re.findall(r"^  (-\S.*)", help_of(verb), re.M):
+        described |= set(re.findall(r"(?<!\S)--?[a-z-]+", line.split("  ")[0]))
+    assert described == names | letters
+    usage = help_of(verb).split("\n\n")[1]
+    assert set(re.findall(r"--[a-z-]+", usage)) <= names
+
+
+@pytest.mark.parametrize("verb", verbs())
+def test_help_names_every_argument(verb):
+    arguments = re.search(r'(?:options_parse|offline_verb)\(.*?\)\)?[;\n]',
+                          text(f"updater/cmd-{verb}.c"), re.S)[0]
+    usage = help_of(verb).split("\n\n")[1]
+    for name in re.findall(r'"([A-Z ]+)"', arguments):
+        assert name in usage
