@@ -360,7 +360,7 @@ static int copy_and_log(struct bow *bow)
 		release_batch(bow);
 		return err;
 	}
-	err = bow_write_log(bow, !bow->batch->roll);
+	err = bow_write_log(bow);
 	settle(bow, err);
 	return err;
 }
@@ -394,24 +394,18 @@ static int run_batch(struct bow *bow)
 	return err;
 }
 
-/*
- * After a failed log write: makes the log on disk known again. A block whose
- * entries all lie in the head may be a new one, and is written head first.
- */
+/* After a failed log write: makes the log on disk known again. */
 static int clean_log(struct bow *bow)
 {
-	bool in_place = bow_log_bytes(bow->log) > bow->unit;
-	int err = 0;
+	int err;
 
 	if (!bow->log_dirty)
 		return 0;
 	memcpy(bow->image, bow->log, bow->block_size);
-	if (in_place) {
-		bow_start_entries(bow);
-		err = bow_finish(bow);
-	}
+	bow_start_entries(bow);
+	err = bow_finish(bow);
 	if (!err)
-		err = bow_write_log(bow, in_place);
+		err = bow_write_log(bow);
 	if (err) {
 		count_error(bow, "write the log", err);
 		return err;

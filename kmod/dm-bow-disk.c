@@ -4,9 +4,11 @@
  *
  * Where the log block is larger than what the device writes as one, a cut can
  * tear it. Then
- *   - a block that begins anew is written head first: the head alone is a
- *     whole state, and its entry 0 says where the contents before lie;
- *   - entries beyond the head go to disk before the head that counts them;
+ *   - entries beyond the head go to disk before the head that counts them,
+ *     under the tail of the head that does not;
+ *   - then the head, which makes the new state; then the new tail;
+ *   - a block that begins anew has entries in the head alone, and its entry 0
+ *     says where the contents before lie, to which the tail belongs;
  *   - a commit empties the head before it touches the rest.
  */
 #include <linux/blkdev.h>
@@ -116,28 +118,30 @@ static int write_head(struct bow *bow, void *block)
 
 void bow_start_entries(struct bow *bow)
 {
-	u32 tail = bow->block_size - sizeof(__le32);
+	u32 tail = bow->block_size - sizeof(bow->tail);
 
 	if (one_write(bow) || bow_log_bytes(bow->image) <= bow->unit)
 		return;
-	/* The tail still is the one of the head on disk. */
+	/* The head on disk still counts without them: so does the tail. */
 	memcpy(bow->scratch, bow->image, tail);
-	memcpy(bow->scratch + tail, bow->log + tail, sizeof(__le32));
+	memcpy(bow->scratch + tail, &bow->tail, sizeof(bow->tail));
 	bow_start(bow, REQ_OP_WRITE, bow->unit >> SECTOR_SHIFT,
 		  bow->block_size - bow->unit, bow->scratch + bow->unit, false);
 }
 
-int bow_write_log(struct bow *bow, bool in_place)
+int bow_write_log(struct bow *bow)
 {
 	int err;
 
-	if (in_place || one_write(bow))
+	if (one_write(bow))
 		return bow_write(bow, 0, bow->block_size, bow->image,
 				 REQ_PREFLUSH | REQ_FUA);
 	err = write_head(bow, bow->image);
 	if (err)
 		return err;
-	/* The head alone is enough; without the rest inspect is less sure. */
+	memcpy(&bow->tail, bow->image + bow->block_size - sizeof(bow->tail),
+	       sizeof(bow->tail));
+	/* The head alone is enough; a tail that lags is understood. */
 	if (write_rest(bow, bow->image, 0))
 		DMWARN("cannot write the rest of the log block");
 	return 0;
@@ -181,7 +185,7 @@ static int start_log(struct bow *bow, u64 backup, u64 live)
 
 	if (err)
 		return err;
-	err = bow_write_log(bow, false);
+	err = bow_write_log(bow);
 	if (err) {
 		take_back_log(bow);
 		return err;

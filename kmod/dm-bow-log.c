@@ -204,9 +204,10 @@ static bool tail_fits(const struct bow_log *log, u32 magic, u32 count)
 }
 
 /*
- * Appending changes the header, the tail and nothing between that was not
- * durable before, so of two states the one with more entries is as true as
- * the other, and proven. A restore lowers the count and leaves the tail.
+ * The head is written before the tail that goes with it, and after all
+ * entries: so a tail of fewer entries is one that lags. A tail of more entries
+ * says that the header's count was lowered afterwards: by a restore, or by
+ * damage, when the entries it takes to make the tail fit are all there.
  */
 static enum bow_tail judge_tail(struct bow_log *log)
 {

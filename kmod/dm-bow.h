@@ -99,6 +99,7 @@ struct bow {
 	void *log;     /* the log block as it is on disk */
 	void *image;   /* ... as it is to be */
 	void *scratch; /* one block */
+	__le32 tail;   /* the log block's tail on disk */
 
 	struct mutex state_mutex; /* one change of state at a time */
 	unsigned int want;	  /* 0, or the state asked for */
@@ -160,13 +161,9 @@ void bow_start(struct bow *bow, blk_opf_t op, u64 sector, u32 len, void *mem,
 /* Waits for all that was started. 0 or -EIO. */
 int bow_finish(struct bow *bow);
 
-/*
- * Writes bow->image to block 0, durable with everything before it. in_place:
- * the block on disk is an earlier state of the same block whose entries lie
- * in the same places.
- */
-int bow_write_log(struct bow *bow, bool in_place);
-/* Starts what has to be on disk before bow_write_log(bow, true) may follow. */
+/* Writes bow->image to block 0, durable with everything before it. */
+int bow_write_log(struct bow *bow);
+/* Starts what has to be on disk before bow_write_log() may follow. */
 void bow_start_entries(struct bow *bow);
 
 /* The two changes of state; everything is drained. 0 or -errno. */

@@ -1,0 +1,287 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* Building and judging one block of the bow log. */
+#include "test.h"
+#include "../../kmod/dm-bow-log.h"
+
+#define SECTORS 100000
+
+static const u32 sizes[] = { 512, 1024, 2048, 4096 };
+
+static struct bow_step step_nr(u32 i, u32 size)
+{
+	u64 block = size / 512;
+
+	return (struct bow_step){ (10 + i) * block, (5000 + i) * block, size,
+				  1000 + i };
+}
+
+static void fill(u8 *block, u32 size, u32 entries)
+{
+	bow_log_start(block, size, 8 * size / 512, 9 * size / 512, 77);
+	for (u32 i = 1; i < entries; i++) {
+		struct bow_step step = step_nr(i, size);
+
+		check(!bow_log_append(block, &step));
+	}
+}
+
+static const char *parse(struct bow_log *log, const u8 *block)
+{
+	const char *why = NULL;
+
+	if (!bow_log_header(log, block, SECTORS, &why))
+		bow_log_block(log, block);
+	return why;
+}
+
+static void what_is_built_is_read(void)
+{
+	static const u32 capacity[] = { 20, 41, 84, 169 };
+	u8 block[4096];
+
+	for (int s = 0; s < 4; s++) {
+		struct bow_step got, want = step_nr(3, sizes[s]);
+		struct bow_log log;
+
+		check(bow_log_capacity(sizes[s]) == capacity[s]);
+		fill(block, sizes[s], capacity[s]);
+		check(!bow_log_room(block));
+		check(bow_log_append(block, &want) == -ENOSPC);
+		check(bow_log_move(block, 16) == -ENOSPC);
+		check(!parse(&log, block));
+		check(log.tail == BOW_TAIL_WHOLE);
+		check(log.count == capacity[s] && !log.sequence);
+		check(log.sector0 == 8 * sizes[s] / 512);
+		bow_log_entry(&log, 3, &got);
+		check(!memcmp(&got, &want, sizeof(got)));
+		check(!bow_log_check(&log, 3, &got));
+	}
+}
+
+static void the_format_is_the_published_one(void)
+{
+	static const u8 head[] = { 'B', 'O', 'W', 0, 0,	   1, 28, 0, 0, 2, 0,
+				   0,	1,   0,	  0, 0,	   0, 0,  0, 0, 8, 0,
+				   0,	0,   0,	  0, 0,	   0, 0,  0, 0, 0, 0,
+				   0,	0,   0,	  9, 0,	   0, 0,  0, 0, 0, 0,
+				   0,	2,   0,	  0, 0x4d, 0, 0,  0, 0, 0 };
+	u8 block[512];
+
+	bow_log_start(block, 512, 8, 9, 77);
+	check(!memcmp(block, head, sizeof(head)));
+}
+
+static void a_roll_begins_anew(void)
+{
+	u8 block[512];
+	struct bow_step step;
+	struct bow_log log;
+
+	fill(block, 512, 20);
+	bow_log_roll(block, 4321, 55);
+	check(!parse(&log, block));
+	check(log.count == 1 && log.sequence == 1 && log.sector0 == 8);
+	bow_log_entry(&log, 0, &step);
+	check(!step.source && step.dest == 4321 && step.size == 512 &&
+	      step.checksum == 55);
+	for (int i = 52; i < 508; i++)
+		check(!block[i]);
+}
+
+static void a_move_is_an_entry_and_a_field(void)
+{
+	u8 block[512];
+	struct bow_step step;
+	struct bow_log log;
+
+	fill(block, 512, 2);
+	check(!bow_log_move(block, 600));
+	check(!parse(&log, block));
+	check(log.sector0 == 600);
+	bow_log_entry(&log, 2, &step);
+	check(step.source == 8 && step.dest == 600 && !step.checksum);
+}
+
+/* At any moment of a log write the block reads as the one state or the other.
+ */
+static void torn_appends_read_as_a_state(void)
+{
+	u8 old[4096], new[4096], mixed[4096];
+	struct bow_log log;
+
+	srand(2);
+	for (int round = 0; round < 200; round++) {
+		u32 size = sizes[1 + rand() % 3];
+		u32 room = bow_log_capacity(size);
+		u32 n = 1 + rand() % (room - 1), more = 1 + rand() % (room - n);
+		u64 sector0 = 8 * size / 512;
+		u32 count;
+
+		fill(old, size, n);
+		memcpy(new, old, size);
+		for (u32 i = n; i < n + more; i++) {
+			struct bow_step step = step_nr(i, size);
+
+			if (i == n + 1 || rand() % 50 == 0) {
+				sector0 = (7000 + i) * size / 512;
+				check(!bow_log_move(new, sector0));
+			} else {
+				check(!bow_log_append(new, &step));
+			}
+		}
+		/* Before the head is written, and after. */
+		memcpy(mixed, rand() & 16 ? old : new, 512);
+		for (u32 i = 512; i < size; i += 512)
+			if (rand() & 16)
+				memcpy(mixed + i, new + i, 512);
+			else
+				memcpy(mixed + i, old + i, 512);
+		if (memcmp(mixed, new, 512)) {
+			memcpy(mixed + size - 4, old + size - 4, 4);
+		} else {
+			memcpy(mixed + 512, new + 512, size - 516);
+		}
+		count = memcmp(mixed, new, 512) ? n : n + more;
+		check(!parse(&log, mixed));
+		check(log.tail == BOW_TAIL_WHOLE || log.tail == BOW_TAIL_TORN);
+		check(log.count == count);
+		if (log.count == n + more)
+			check(log.sector0 == sector0);
+	}
+}
+
+static void a_lowered_count_is_seen(void)
+{
+	u8 block[512];
+	struct bow_log log;
+
+	fill(block, 512, 15);
+	block[12] = 9;
+	check(!parse(&log, block));
+	check(log.count == 15 && log.tail == BOW_TAIL_TORN);
+}
+
+static void damage_is_no_state(void)
+{
+	u8 block[4096], bad[4096];
+	struct bow_log log;
+
+	fill(block, 4096, 60);
+	for (u32 bit = 0; bit < (28 + 60 * 24) * 8; bit += 7) {
+		memcpy(bad, block, sizeof(bad));
+		bad[bit / 8] ^= 1 << bit % 8;
+		if (parse(&log, bad))
+			continue;
+		check(log.tail == BOW_TAIL_OTHER ||
+		      (bit / 8 >= 12 && bit / 8 < 16));
+	}
+}
+
+static void a_restore_in_progress_keeps_its_count(void)
+{
+	u8 block[512];
+	struct bow_log log;
+
+	fill(block, 512, 15);
+	memcpy(block, "WOB", 4);
+	block[12] = 4;
+	check(!parse(&log, block));
+	check(log.count == 4 && log.tail == BOW_TAIL_TORN);
+}
+
+static void a_published_block_has_no_tail(void)
+{
+	u8 block[512];
+	struct bow_log log;
+
+	fill(block, 512, 5);
+	memset(block + 508, 0, 4);
+	check(!parse(&log, block));
+	check(log.tail == BOW_TAIL_NONE && log.count == 5);
+	/* sector0 late by one write: the move has happened */
+	check(!bow_log_move(block, 600));
+	memset(block + 508, 0, 4);
+	block[20] = 8;
+	block[21] = 0;
+	check(!parse(&log, block));
+	check(log.sector0 == 600);
+}
+
+static const char *header_why(u32 at, u32 value, int bytes)
+{
+	u8 block[512];
+	struct bow_log log;
+	const char *why = NULL;
+
+	fill(block, 512, 5);
+	memcpy(block + at, &value, bytes);
+	check(bow_log_header(&log, block, SECTORS, &why) == -EINVAL);
+	return why ? why : "";
+}
+
+static void bad_headers_are_refused(void)
+{
+	check(strstr(header_why(0, 0, 4), "magic"));
+	check(strstr(header_why(4, 7, 2), "version"));
+	check(strstr(header_why(6, 27, 2), "header size"));
+	check(strstr(header_why(6, 509, 2), "header size"));
+	check(strstr(header_why(8, 256, 4), "block size"));
+	check(strstr(header_why(8, 8192, 4), "block size"));
+	check(strstr(header_why(8, 0, 4), "block size"));
+	check(strstr(header_why(12, 21, 4), "more entries"));
+	check(strstr(header_why(12, ~0u, 4), "more entries"));
+	check(strstr(header_why(20, SECTORS, 4), "outside"));
+	check(strstr(header_why(20, 0, 4), "outside"));
+	check(strstr(header_why(24, ~0u, 4), "outside"));
+}
+
+static const char *entry_why(u32 i, u64 source, u64 dest, u32 size)
+{
+	u8 block[4096];
+	struct bow_step step = { source, dest, size, 0 };
+	struct bow_log log;
+	const char *why;
+
+	fill(block, 4096, 5);
+	check(!parse(&log, block));
+	why = bow_log_check(&log, i, &step);
+	return why ? why : "good";
+}
+
+static void bad_entries_are_refused(void)
+{
+	u64 huge = ~0ull << 3;
+
+	check(strstr(entry_why(1, 8, 80, 4096), "good"));
+	check(strstr(entry_why(1, 8, 80, 0), "size"));
+	check(strstr(entry_why(1, 8, 80, 512), "size"));
+	check(strstr(entry_why(1, 9, 80, 4096), "at a"));
+	check(strstr(entry_why(1, 8, 81, 4096), "at a"));
+	check(strstr(entry_why(1, huge, 80, 4096), "outside"));
+	check(strstr(entry_why(1, 8, 99999 & ~7, 8192), "outside"));
+	check(strstr(entry_why(1, 8, 0, 4096), "block 0"));
+	check(strstr(entry_why(1, 0, 80, 4096), "log"));
+	check(strstr(entry_why(0, 8, 80, 4096), "save"));
+	check(strstr(entry_why(0, 0, 80, 8192), "save"));
+	check(strstr(entry_why(1, 8, 16, 16384), "own"));
+}
+
+static const struct test tests[] = {
+	{ "what is built is read", what_is_built_is_read },
+	{ "the format is the published one", the_format_is_the_published_one },
+	{ "a roll begins anew", a_roll_begins_anew },
+	{ "a move is an entry and a field", a_move_is_an_entry_and_a_field },
+	{ "torn appends read as a state", torn_appends_read_as_a_state },
+	{ "a lowered count is seen", a_lowered_count_is_seen },
+	{ "damage is no state", damage_is_no_state },
+	{ "a restore in progress keeps its count",
+	  a_restore_in_progress_keeps_its_count },
+	{ "a published block has no tail", a_published_block_has_no_tail },
+	{ "bad headers are refused", bad_headers_are_refused },
+	{ "bad entries are refused", bad_entries_are_refused },
+};
+
+int main(void)
+{
+	return RUN_TESTS(tests);
+}
