@@ -225,15 +225,45 @@ static int change_data(struct boot *boot, int (*change)(struct dev *data))
 	return r;
 }
 
-static int undo(struct boot *boot)
+/* No restore is possible: block 0 goes back, the changes stay. */
+static int salvage(struct boot *boot)
 {
-	if (!(boot->facts & (F_TORN | F_KEEPING)))
-		return change_data(boot, bow_restore);
-	/* No restore is possible: block 0 goes back, the changes stay. */
 	say("the log of '%s' cannot be undone: the changed data stays",
 	    boot->board.data);
 	boot->salvaged = true;
 	return change_data(boot, bow_keep);
+}
+
+static bool is_attempt(const struct boot *boot)
+{
+	return decide(boot->facts)->plan[0] == STEP_RECORD_ATTEMPT;
+}
+
+static bool log_is_damaged(const struct boot *boot)
+{
+	struct dev *data = dev_open(boot->board.data, DEV_READ);
+	struct bow_info info = { 0 };
+	int r = data ? bow_check(data, &info) : -1;
+
+	dev_close(data);
+	return !r && info.kind == BOW_DAMAGED;
+}
+
+/*
+ * A restore that fails though the log's structure is whole: is a backup not
+ * what its checksum says? Then no later boot can do better. An attempt gives
+ * up instead, for it must not start from other data.
+ */
+static int undo(struct boot *boot)
+{
+	int r;
+
+	if (boot->facts & (F_TORN | F_KEEPING))
+		return salvage(boot);
+	r = change_data(boot, bow_restore);
+	if (r && !is_attempt(boot) && log_is_damaged(boot))
+		r = salvage(boot);
+	return r;
 }
 
 static int keep(struct boot *boot)
@@ -326,7 +356,7 @@ static bool is_mount(enum step step)
 static int run_plan(struct boot *boot, const enum step *plan,
 		    const char *sysroot)
 {
-	bool attempt = plan[0] == STEP_RECORD_ATTEMPT;
+	bool attempt = is_attempt(boot);
 	bool only_mounts = false;
 
 	for (; *plan != STEP_END; plan++) {

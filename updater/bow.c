@@ -383,13 +383,23 @@ static void unload(struct chain *c)
 	extmap_free(&c->where);
 }
 
-int bow_probe(struct dev *dev, struct bow_info *info)
+static int examine(struct dev *dev, struct bow_info *info, bool check_data)
 {
-	struct chain c = { .dev = dev, .info = info };
+	struct chain c = { .dev = dev, .info = info, .check_data = check_data };
 	int err = load(&c);
 
 	unload(&c);
 	return err;
+}
+
+int bow_probe(struct dev *dev, struct bow_info *info)
+{
+	return examine(dev, info, false);
+}
+
+int bow_check(struct dev *dev, struct bow_info *info)
+{
+	return examine(dev, info, true);
 }
 
 /* ---- writing ------------------------------------------------------------- */

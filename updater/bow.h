@@ -43,6 +43,9 @@ struct bow_info {
  */
 int bow_probe(struct dev *dev, struct bow_info *info);
 
+/* The same with the checksums of all backed-up data: reads every backup. */
+int bow_check(struct dev *dev, struct bow_info *info);
+
 /*
  * Puts every block back as it was when state 1 began and removes the log. What
  * was free then has no defined contents afterwards. No log: 0, nothing done. A

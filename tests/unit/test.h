@@ -28,9 +28,12 @@ struct test {
 
 static inline int run_tests(const struct test *tests, size_t n)
 {
+	const char *only = getenv("TEST"); /* a part of a name, to try one */
 	int passed = 0, failed = 0;
 
 	for (size_t i = 0; i < n; i++) {
+		if (only && !strstr(tests[i].name, only))
+			continue;
 		test_failed = 0;
 		tests[i].run();
 		printf("%s %s\n", test_failed ? "FAIL" : "ok  ", tests[i].name);
