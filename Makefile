@@ -22,6 +22,9 @@ test: deps ## every test, with counts
 check: deps ## style and warnings of C, shell and documentation
 	@scripts/check.sh
 
+mutants: deps ## break what must never break, see the tests notice
+	@tests/mutants.sh
+
 host: deps ## out/host/bowline, the program for this machine
 	@scripts/bowline.sh host
 
@@ -49,5 +52,5 @@ deps: ## install the Debian packages that are missing
 clean: ## remove everything built; downloads stay in out/cache
 	@scripts/clean.sh
 
-.PHONY: help demo test check host kmod uboot initramfs image run sizes deps \
-	clean
+.PHONY: help demo test check mutants host kmod uboot initramfs image run \
+	sizes deps clean

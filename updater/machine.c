@@ -101,32 +101,38 @@ static int make_stage(const struct board *board, const struct stage_record *rec)
 	return dm_make(DM_STAGE, &table);
 }
 
-struct system_table {
-	struct dm_table dm;
-	char params[2 * BOARD_VALUE_MAX];
-};
-
 /*
  * A merge writes through the update target into the system device, which needs
  * no writable mapping: the root stays read-only from first to last.
  */
-static int system_table(struct system_table *t, const struct board *board,
-			const struct stage_record *rec, enum system_mode mode)
+void machine_system_table(struct system_table *t, const char *system,
+			  uint64_t sectors, enum system_mode mode)
 {
 	const char *options = mode == SYSTEM_TRIAL ? "1 no_bg_update" : "0";
 
-	t->dm = (struct dm_table){ .params = t->params, .read_only = true };
-	if (sectors_of(board->system, &t->dm.sectors))
-		return -1;
+	t->dm = (struct dm_table){ .params = t->params,
+				   .sectors = sectors,
+				   .read_only = true };
 	if (mode == SYSTEM_PLAIN) {
 		t->dm.target = "linear";
-		snprintf(t->params, sizeof(t->params), "%s 0", board->system);
-		return 0;
+		snprintf(t->params, sizeof(t->params), "%s 0", system);
+		return;
 	}
 	t->dm.target = "update";
 	snprintf(t->params, sizeof(t->params), "%s " MAPPER DM_STAGE " %s",
-		 board->system, options);
-	return make_stage(board, rec);
+		 system, options);
+}
+
+/* And the device of the stage, which an update's table names. */
+static int system_table(struct system_table *t, const struct board *board,
+			const struct stage_record *rec, enum system_mode mode)
+{
+	uint64_t sectors;
+
+	if (sectors_of(board->system, &sectors))
+		return -1;
+	machine_system_table(t, board->system, sectors, mode);
+	return mode == SYSTEM_PLAIN ? 0 : make_stage(board, rec);
 }
 
 static int real_mount_system(const struct board *board,

@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "board.h"
+#include "dm.h"
 #include "stage.h"
 
 enum system_mode {
@@ -18,6 +19,18 @@ enum system_mode {
 	SYSTEM_TRIAL, /* the update over it, nothing is written to it */
 	SYSTEM_MERGE, /* the update over it, being copied into it */
 };
+
+struct system_table {
+	struct dm_table dm;
+	char params[2 * BOARD_VALUE_MAX]; /* dm.params points here */
+};
+
+/*
+ * Pure: what the root device becomes in a mode. system: the device of the
+ * system partition, shorter than BOARD_VALUE_MAX; sectors: its size.
+ */
+void machine_system_table(struct system_table *table, const char *system,
+			  uint64_t sectors, enum system_mode mode);
 
 struct machine {
 	/* Makes the root device and mounts it read-only at sysroot. */

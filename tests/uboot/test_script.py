@@ -240,7 +240,7 @@ def test_unread_variables_change_nothing(model, tmp_path):
 
 def test_hostile_values(model, tmp_path):
     """Texts a shell might trip over, alone in each variable and in all."""
-    good = ("A B", "3", "2", "trial", "B", "3")
+    good = ("B A", "3", "2", "trial", "B", "3")
     cases = [Case(good[:i] + (text,) + good[i + 1:])
              for text in HOSTILE for i in range(len(NAMES))]
     cases += [Case((text,) * len(NAMES)) for text in HOSTILE]

@@ -2,6 +2,7 @@
 /*
  * The harness of the unit tests: check(), and a main() that prints one line a
  * test and a count. A test is a function named in the TESTS list of its file.
+ * With TEST=PART in the environment only those run whose names have that part.
  */
 #ifndef BOWLINE_TEST_H
 #define BOWLINE_TEST_H
@@ -28,7 +29,7 @@ struct test {
 
 static inline int run_tests(const struct test *tests, size_t n)
 {
-	const char *only = getenv("TEST"); /* a part of a name, to try one */
+	const char *only = getenv("TEST");
 	int passed = 0, failed = 0;
 
 	for (size_t i = 0; i < n; i++) {
