@@ -101,11 +101,24 @@ update() {
 [ "$SET" = release ] || [ "$SET" = updates ] ||
 	die "set '$SET': expected release or updates"
 mkdir -p "$STATE"
-(
-	flock 8
-	update
-) 8>"$STATE/lock"
-TOOL=$1
-shift
+locked_update() {
+	(
+		flock 8
+		update
+	) 8>"$STATE/lock"
+}
+
 # By option, not by APT_CONFIG: only so it has the last word over the host's.
-exec "$TOOL" -c "$STATE/apt.conf" "$@"
+run() {
+	tool=$1
+	shift
+	"$tool" -c "$STATE/apt.conf" "$@"
+}
+
+locked_update
+run "$@" && exit 0
+# A package that is gone from the mirror has a successor in newer lists.
+[ "$1" = apt-get ] || exit 1
+rm -f "$STATE/updated"
+locked_update
+run "$@"

@@ -24,19 +24,6 @@ make_bundle() {
 		--key "$OUT/keys/development.key" -o "$BUNDLE"
 }
 
-# stale RESULT INPUT...: is RESULT not made from these?
-stale() {
-	sum=$(
-		shift
-		cat "$@" | sha256sum
-	)
-	[ ! -f "$1" ] || [ "$sum" != "$(cat "$1.inputs" 2>/dev/null)" ]
-}
-
-made() {
-	echo "$sum" >"$1.inputs"
-}
-
 "$TOP/scripts/bowline.sh" host
 if stale "$DIFF" "$BOARD_OUT"/system-[12].img "$BOWLINE"; then
 	logged "diff-$BOARD" "diff from system 1 to system 2" make_diff

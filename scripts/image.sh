@@ -111,5 +111,10 @@ for version in 1 2; do
 	"$TOP/scripts/system.sh" "$BOARD" "$version"
 done
 "$TOP/scripts/data.sh" "$BOARD"
-logged "image-$BOARD" "images for $BOARD's media" disks
+if stale "$BOARD_OUT/disk.img" "$0" "$BOARD_OUT/slot-1.itb" \
+	"$BOARD_OUT/system-1.img.inputs" "$TOP/scripts/data.sh" \
+	"$BOARD_OUT/u-boot-initial-env" "$BOARD_OUT/board.conf"; then
+	logged "image-$BOARD" "images for $BOARD's media" disks
+	made "$BOARD_OUT/disk.img"
+fi
 "$TOP/scripts/bundle.sh" "$BOARD"

@@ -92,10 +92,16 @@ archive() {
 }
 
 BUSYBOX=$("$TOP/scripts/deb.sh" updates "$(conf ARCH)" busybox-static)
-rm -rf "$ROOT"
-contents
-echo "IMAGE_VERSION=$VERSION" >"$ROOT/etc/initramfs-release"
-modules
-archive
-rm -rf "$ROOT"
+if stale "$RESULT" "$0" "$TOP"/initramfs/* "$KERNEL/version" \
+	"$BUSYBOX/bin/busybox" "$BOARD_OUT"/kmod/*.ko "$BOARD_OUT/bowline" \
+	"$BOARD_OUT/board.conf" "$BOARD_OUT/fw_env.config" \
+	"$BOARD_OUT/u-boot-initial-env"; then
+	rm -rf "$ROOT"
+	contents
+	echo "IMAGE_VERSION=$VERSION" >"$ROOT/etc/initramfs-release"
+	modules
+	archive
+	rm -rf "$ROOT"
+	made "$RESULT"
+fi
 say "initramfs $VERSION for $BOARD: $(wc -c <"$RESULT") bytes"

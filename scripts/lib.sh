@@ -139,3 +139,17 @@ counted() {
 		sed -n "s/^\(.*[^0-9]\)\{0,1\}\([0-9][0-9]*\) $1.*/\2/p")
 	echo "${n:-0}"
 }
+
+# stale RESULT INPUT...: is RESULT missing, or made from other inputs (files,
+# by their contents) than these? If so, made RESULT says that it is new.
+stale() {
+	inputs=$(
+		shift
+		cat "$@" | sha256sum
+	)
+	[ ! -f "$1" ] || [ "$inputs" != "$(cat "$1.inputs" 2>/dev/null)" ]
+}
+
+made() {
+	echo "$inputs" >"$1.inputs"
+}

@@ -134,13 +134,6 @@ changes() {
 	rm "$1.names"
 }
 
-# Everything that goes in, by content.
-inputs() {
-	cat "$0" "$LIST" "$BOARD_OUT/board.conf" "$BOARD_OUT/bowline" \
-		"$BOARD_OUT/u-boot-initial-env" "$OUT/keys/development.pem"
-	find "$TOP/scripts/system" -type f | sort | xargs cat
-}
-
 "$TOP/scripts/config.sh" "$BOARD"
 "$TOP/scripts/keys.sh"
 resolve >"$LIST"
@@ -150,11 +143,12 @@ eval "$(apt apt-config shell ARCHIVES Dir::Cache::archives/d)"
 TREE=$CACHE/tree-$ARCH-$(key "$(cat "$LIST")" \
 	"$(sed -n '/^unpack() {/,/^}/p' "$0")")
 filled "$TREE" fill_tree
-SUM=$(inputs | sha256sum)
-if [ ! -f "$IMAGE" ] || [ "$SUM" != "$(cat "$IMAGE.inputs" 2>/dev/null)" ]; then
-	rm -f "$IMAGE.inputs"
+# shellcheck disable=SC2046 # no blanks in the names of our files
+if stale "$IMAGE" "$0" "$LIST" "$BOARD_OUT/board.conf" "$BOARD_OUT/bowline" \
+	"$BOARD_OUT/u-boot-initial-env" "$OUT/keys/development.pem" \
+	$(find "$TOP/scripts/system" -type f | sort); then
 	logged "system-$VERSION" "system $VERSION: making the file system" build
-	echo "$SUM" >"$IMAGE.inputs"
+	made "$IMAGE"
 fi
 if [ "$VERSION" != 1 ]; then
 	say "what is new in system $VERSION:"
