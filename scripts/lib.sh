@@ -81,7 +81,10 @@ filled() {
 	[ -d "$dir" ] && return 0
 	mkdir -p "$(dirname "$dir")"
 	exec 9>"$dir.lock"
-	flock 9
+	flock -n 9 || {
+		say "${dir##*/}: waiting for another build of it"
+		flock 9
+	}
 	if [ ! -d "$dir" ]; then
 		rm -rf "$dir.part"
 		mkdir "$dir.part"
