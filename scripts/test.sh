@@ -43,7 +43,9 @@ section() {
 }
 
 pytest() {
-	python3 -m pytest -q -p no:cacheprovider "$TOP/tests/$1"
+	folder=$TOP/tests/$1
+	shift
+	python3 -m pytest -q -p no:cacheprovider "$@" "$folder"
 }
 
 cd "$TOP"
@@ -57,7 +59,7 @@ section errors "bad input, every row of docs/ERRORS.md" pytest errors
 section bundle "bundle and install from outside" pytest bundle
 section uboot "the boot script under U-Boot's sandbox" pytest uboot
 section vm "the two targets in a real kernel" pytest vm
-section boards "the whole board over its serial console" pytest boards
+section boards "the whole board over its serial console" pytest boards -n 2
 echo
 echo "$passed passed, $failed failed"
 [ $failed = 0 ]

@@ -2,6 +2,8 @@
 """What an operator may do with fw_setenv on the running device, one variable
 at a time, and what the next boot makes of it."""
 
+import re
+
 import pytest
 
 
@@ -63,8 +65,11 @@ def test_phase_commit_in_a_trial(trial):
     assert (told["slot"], version) == ("B", "2")
     assert trial.board.ok("cat /data/kept") == "kept"
     trial.board.until("bowline status", r"(?m)^phase +idle$", 240)
-    trial.board.poweroff()
     assert trial.env["bowline_last"].startswith("committed ")
+    # The way back is gone, not only not taken.
+    assert restart(trial) == ({"slot": "B"}, "2")
+    assert trial.board.ok("cat /data/kept") == "kept"
+    assert re.search(r"(?m)^data_log +none$", trial.board.ok("bowline status"))
 
 
 def test_left_0_ends_a_trial(trial, old_data):

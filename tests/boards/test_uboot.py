@@ -136,6 +136,8 @@ def test_a_trial_counts_down_and_falls_back(board):
     found, stores, env = boot(board)
     assert (found, stores) == ("bowline.slot=B bowline.attempt=2", 1)
     assert env["BOOT_B_LEFT"] == "1"
+    # The copy that counted before is still there, as it was.
+    assert [c.serial for c in board.images.environment.copies()] == [1, 2]
     found, stores, env = boot(board)
     assert (found, stores) == ("bowline.slot=B bowline.attempt=3", 1)
     assert env["BOOT_B_LEFT"] == "0"

@@ -34,9 +34,25 @@ def test_the_trial_wrote_nothing_to_the_system(bench, installed, fresh):
     board.power_on()
     board.boot()
     assert board.ok("echo $IMAGE_VERSION") == "2"
+    assert "no_bg_update" in board.ok("dmsetup table bowline-system")
+    board.ok("sleep 3")  # time for a merge that must not be there
     board.power_cut()
     assert device.images.partition("system").sha256() == \
         fresh.partition("system").sha256()
+
+
+def test_every_attempt_starts_from_the_same_data(bench, installed):
+    """Also when the attempt before it ended without a power cut."""
+    device = bench(installed)
+    board = device.board
+    board.power_on()
+    board.boot()
+    board.ok("echo lost >/data/first; rm /data/mine; sync")
+    board.reboot()
+    assert board.kernel() == {"slot": "B", "attempt": "2"}
+    board.shell()
+    assert board.run("cat /data/mine /data/first") == (
+        1, "precious\ncat: /data/first: No such file or directory")
 
 
 def test_ordinary_boots_store_nothing(bench, fresh):
