@@ -184,13 +184,10 @@ static void rolled_back(const struct boot *boot, char *text, size_t room)
 
 static int record(struct boot *boot, const struct stage_record *rec)
 {
-	struct dev *stage = dev_open(boot->board.stage, DEV_SHARED);
-	int r = stage ? stage_write(stage, rec) : -1;
-
-	dev_close(stage);
-	if (!r)
-		boot->rec = *rec;
-	return r;
+	if (stage_note(boot->board.stage, rec))
+		return -1;
+	boot->rec = *rec;
+	return 0;
 }
 
 static int record_attempt(struct boot *boot)

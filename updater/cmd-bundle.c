@@ -1,16 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-#include <errno.h>
-#include <fcntl.h>
-#include <libgen.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "bundle.h"
 #include "dm-update-dir.h"
 #include "err.h"
 #include "options.h"
+#include "outfile.h"
 #include "progress.h"
 #include "verbs.h"
 
@@ -58,7 +55,9 @@ struct build {
 	bool manifest_only;
 	struct manifest manifest;
 	struct bundle_head head;
-	uint8_t *buf; /* MANIFEST_PIECE bytes */
+	struct outfile file;
+	uint64_t written; /* bytes of it */
+	uint8_t *buf;	  /* MANIFEST_PIECE bytes */
 };
 
 /* ---- the manifest -------------------------------------------------------- */
@@ -218,25 +217,16 @@ static int make_head(struct build *b, const char *text, size_t text_len)
 
 /* ---- the file ------------------------------------------------------------ */
 
-static int put(int fd, const char *path, const void *buf, size_t len)
+static int put(struct build *b, const void *bytes, size_t len)
 {
-	const char *p = buf;
-
-	while (len) {
-		ssize_t n = write(fd, p, len);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return error_errno("cannot write '%s'", path);
-		p += n;
-		len -= n;
-	}
+	if (outfile_write(&b->file, b->written, bytes, len))
+		return -1;
+	b->written += len;
 	return 0;
 }
 
 /* The file was hashed before; it must still be the same. */
-static int put_payload(struct build *b, int fd, const struct payload *p,
+static int put_payload(struct build *b, const struct payload *p,
 		       struct dev *dev)
 {
 	uint8_t hash[HASH_SIZE];
@@ -254,7 +244,7 @@ static int put_payload(struct build *b, int fd, const struct payload *p,
 			return error("'%s' changed while it was read",
 				     dev_name(dev));
 		memset(b->buf + len, 0, padded - len);
-		if (put(fd, b->out, b->buf, padded))
+		if (put(b, b->buf, padded))
 			return -1;
 		progress_update(at);
 	}
@@ -262,9 +252,9 @@ static int put_payload(struct build *b, int fd, const struct payload *p,
 	return 0;
 }
 
-static int put_bundle(struct build *b, int fd)
+static int put_bundle(struct build *b)
 {
-	if (put(fd, b->out, b->head.bytes, b->head.size))
+	if (put(b, b->head.bytes, b->head.size))
 		return -1;
 	for (int kind = 0; kind < PAYLOAD_KINDS; kind++) {
 		struct dev *dev;
@@ -275,7 +265,7 @@ static int put_bundle(struct build *b, int fd)
 		dev = dev_open(b->payload[kind], DEV_READ);
 		if (!dev)
 			return -1;
-		r = put_payload(b, fd, &b->manifest.payload[kind], dev);
+		r = put_payload(b, &b->manifest.payload[kind], dev);
 		dev_close(dev);
 		if (r)
 			return -1;
@@ -283,39 +273,14 @@ static int put_bundle(struct build *b, int fd)
 	return 0;
 }
 
-static int flush_folder_of(const char *path)
-{
-	char copy[strlen(path) + 1];
-	int fd, r;
-
-	strcpy(copy, path);
-	fd = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	r = fd < 0 ? -1 : fsync(fd);
-	if (r)
-		error_errno("cannot flush the folder of '%s'", path);
-	if (fd >= 0)
-		close(fd);
-	return r;
-}
-
-/* It grows in OUT.tmp, which a run that was interrupted may have left. */
 static int write_out(struct build *b, const char *text, size_t text_len)
 {
-	char path[strlen(b->out) + sizeof(".tmp")];
-	int fd, r;
+	int r;
 
-	sprintf(path, "%s.tmp", b->out);
-	fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-	if (fd < 0)
-		return error_errno("cannot create '%s'", path);
-	r = b->manifest_only ? put(fd, b->out, text, text_len)
-			     : put_bundle(b, fd);
-	if (!r && (fsync(fd) || rename(path, b->out)))
-		r = error_errno("cannot write '%s'", b->out);
-	close(fd);
-	if (r)
-		unlink(path);
-	return r ? -1 : flush_folder_of(b->out);
+	if (outfile_begin(&b->file, b->out))
+		return -1;
+	r = b->manifest_only ? put(b, text, text_len) : put_bundle(b);
+	return outfile_end(&b->file, r);
 }
 
 static int build(struct build *b)

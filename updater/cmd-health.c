@@ -69,13 +69,11 @@ static bool tick(struct health *h)
 static int give_up(struct health *h, const char *reason)
 {
 	struct stage_record rec = h->boot.rec;
-	struct dev *stage = dev_open(h->boot.board.stage, DEV_SHARED);
 
 	error("the attempt failed: %s", reason);
 	snprintf(rec.reason, sizeof(rec.reason), "%s", reason);
-	if (!stage || stage_write(stage, &rec))
+	if (stage_note(h->boot.board.stage, &rec))
 		error("the reason could not be noted on the stage");
-	dev_close(stage);
 	if (h->reboot)
 		machine->reboot();
 	return 1;

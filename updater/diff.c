@@ -5,7 +5,6 @@
  * in which they were filled, so the file does not depend on the scheduling.
  */
 #define _GNU_SOURCE
-#include <fcntl.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,6 +15,7 @@
 
 #include "diff.h"
 #include "err.h"
+#include "outfile.h"
 #include "progress.h"
 
 #define PIECE	      (1u << 20) /* bytes of an image read at once, at least */
@@ -53,9 +53,8 @@ struct maker {
 	size_t packed_max;
 	struct dev *old, *new;
 	const char *out;
-	char *tmp;
-	int fd;
-	uint64_t pos;  /* bytes written to fd */
+	struct outfile file;
+	uint64_t pos;  /* bytes written to it */
 	uint64_t size; /* of the whole file */
 	struct update_dirent *entries;
 	uint32_t n, room;
@@ -78,17 +77,9 @@ static uint64_t sum_block(const uint8_t *block, uint32_t size)
 
 static int write_out(struct maker *m, const void *data, size_t len)
 {
-	const uint8_t *p = data;
-
-	while (len) {
-		ssize_t n = pwrite(m->fd, p, len, m->pos);
-
-		if (n <= 0)
-			return error_errno("cannot write '%s'", m->tmp);
-		p += n;
-		m->pos += n;
-		len -= n;
-	}
+	if (outfile_write(&m->file, m->pos, data, len))
+		return -1;
+	m->pos += len;
 	return 0;
 }
 
@@ -461,46 +452,13 @@ static int start_workers(struct maker *m)
 	return 0;
 }
 
-/* The rename is durable only when the folder is. */
-static int sync_folder(const char *path)
-{
-	char *folder = strdup(path);
-	char *slash = folder ? strrchr(folder, '/') : NULL;
-	int fd, r;
-
-	if (!folder)
-		return error("out of memory");
-	if (slash)
-		slash[slash == folder] = 0;
-	fd = open(slash ? folder : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	free(folder);
-	r = fd < 0 ? -1 : fsync(fd);
-	if (r)
-		error_errno("cannot flush the folder of '%s'", path);
-	if (fd >= 0)
-		close(fd);
-	return r;
-}
-
-static int publish(struct maker *m)
-{
-	if (fsync(m->fd))
-		return error_errno("cannot flush '%s'", m->tmp);
-	if (rename(m->tmp, m->out))
-		return error_errno("cannot rename '%s' to '%s'", m->tmp,
-				   m->out);
-	return sync_folder(m->out);
-}
-
-/* A rename would take the place of a device, or of an image being read. */
+/* It would take the place of an image being read. */
 static int check_out(const char *out, const char *old, const char *new)
 {
 	struct stat st, other;
 
 	if (stat(out, &st))
 		return 0;
-	if (!S_ISREG(st.st_mode))
-		return error("'%s' exists and is not a file", out);
 	for (int i = 0; i < 2; i++)
 		if (!stat(i ? new : old, &other) && other.st_dev == st.st_dev &&
 		    other.st_ino == st.st_ino)
@@ -512,24 +470,12 @@ static int make_file(struct maker *m)
 {
 	int r = -1;
 
-	if (asprintf(&m->tmp, "%s.tmp", m->out) < 0)
-		return error("out of memory");
-	m->fd = open(m->tmp, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-	if (m->fd < 0) {
-		error_errno("cannot create '%s'", m->tmp);
-		goto free_tmp;
-	}
+	if (outfile_begin(&m->file, m->out))
+		return -1;
 	if (!start_workers(m))
 		r = write_file(m);
 	stop_workers(m);
-	if (!r)
-		r = publish(m);
-	if (r)
-		unlink(m->tmp);
-	close(m->fd);
-free_tmp:
-	free(m->tmp);
-	return r;
+	return outfile_end(&m->file, r);
 }
 
 static int make_between(struct maker *m, struct diff_result *result)

@@ -37,15 +37,8 @@ bool live_on_trial(const struct boot *boot)
 
 static int write_record(struct boot *boot, enum stage_phase phase)
 {
-	struct dev *stage = dev_open(boot->board.stage, DEV_SHARED);
-	int r;
-
-	if (!stage)
-		return -1;
 	boot->rec.phase = phase;
-	r = stage_write(stage, &boot->rec);
-	dev_close(stage);
-	return r;
+	return stage_note(boot->board.stage, &boot->rec);
 }
 
 int live_commit(struct boot *boot)

@@ -129,3 +129,12 @@ int stage_write(struct dev *stage, const struct stage_record *rec)
 		return -1;
 	return dev_flush(stage);
 }
+
+int stage_note(const char *path, const struct stage_record *rec)
+{
+	struct dev *stage = dev_open(path, DEV_SHARED);
+	int r = stage ? stage_write(stage, rec) : -1;
+
+	dev_close(stage);
+	return r;
+}

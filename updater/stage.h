@@ -52,5 +52,7 @@ int stage_read(struct dev *stage, struct stage_record *rec);
  * the newer old copy. Everything the record vouches for must be flushed first.
  */
 int stage_write(struct dev *stage, const struct stage_record *rec);
+/* The same to the stage at path, which others may have open. */
+int stage_note(const char *path, const struct stage_record *rec);
 
 #endif
