@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * The device-mapper target "bow": backs up what is overwritten into the file
- * system's own free space. docs/dm-bow.rst tells how to use it, dm-bow.h how
+ * system's own free space. docs/FORMAT.md has its log, dm-bow.h how
  * it is divided.
  */
 #include <linux/blkdev.h>

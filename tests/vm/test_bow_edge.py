@@ -64,9 +64,10 @@ sync
 SHAPES = [(512, 512), (1024, 512), (4096, 512), (4096, 4096)]
 
 
-def run_scribble(disks, tmp_path, scribble, shape, more, ops=150, **args):
+def run_scribble(disks, tmp_path, scribble, shape, more, values="OPS=150\n",
+                 **args):
     block_size, sector = shape
-    values = f"BLOCK_SIZE={block_size}; OPS={ops}; SEED={block_size}\n"
+    values += f"BLOCK_SIZE={block_size}; SEED={block_size}\n"
     return vm.run(values + SCRIBBLE + more, disks=disks, modules=MODULES,
                   work=tmp_path, sector=sector,
                   files={"bin/scribble": scribble}, timeout=240, **args)
@@ -107,10 +108,215 @@ def test_commit_while_writing(disks, tmp_path, scribble, shape):
         forget
         dd if=/dev/dm-0 of=/dev/vdc bs=64k 2>/dev/null
         dmsetup remove bow
-        """, ops=60)
+        """, "OPS=60; export NO_DISCARD=1\n")
     assert result.status == 0, result.console
     clean(result)
     assert result.console.count(" 0 wrong") == 2, result.console
     assert result.value("final").split()[3] == "2"
     assert bowline("inspect", disks[0]) == "no log\n"
     assert differences(disks[0], disks[2], []) == []
+
+
+def three_free(blocks):
+    """A shell line that frees so many 512-byte blocks, apart."""
+    return "".join(f"blkdiscard -o {at << 20} -l 512 /dev/dm-0\n"
+                   for at in range(3, 3 + blocks))
+
+
+def test_three_free_blocks_are_enough(disks, tmp_path, scribble):
+    result = vm.run(SETUP + "make ''\n" + three_free(3) + """
+        echo free=$(cat $BOW/free)
+        dmsetup message bow 0 ranges
+        cp /dev/vda /dev/vdb
+        echo 1 > $BOW/state
+        echo left=$(cat $BOW/free)
+        scribble /dev/dm-0 99
+        echo after=$(cat $BOW/free)
+        cp /dev/vda /dev/vdc
+        fails scribble /dev/dm-0 77
+        grep -q 'No space left' /run/err
+        scribble /dev/dm-0 99
+        scribble /dev/dm-0 0
+        dmsetup status bow | sed 's/^/status=/'
+        """, disks=disks, modules=MODULES, work=tmp_path,
+                    files={"bin/scribble": scribble})
+    assert result.status == 0, result.console
+    clean(result)
+    assert result.value("free") == "1536"
+    assert result.value("left") == "512"
+    assert result.value("after") == "0"
+    at_77 = slice(77 * 512, 78 * 512)
+    assert disks[0].read_bytes()[at_77] == disks[1].read_bytes()[at_77]
+    bowline("restore", disks[0])
+    assert differences(disks[0], disks[1], free_ranges(result.console)) == []
+
+
+def test_two_free_blocks_begin_one_does_not(disks, tmp_path):
+    result = vm.run(SETUP + "make ''\n" + three_free(1) + """
+        cp /dev/vda /dev/vdb
+        fails sh -c "echo 1 > $BOW/state"
+        echo state=$(cat $BOW/state) free=$(cat $BOW/free)
+        forget
+        cmp /dev/vda /dev/vdb
+        dd if=/dev/dm-0 of=/dev/null bs=1M
+        """ + three_free(2) + """
+        echo 1 > $BOW/state
+        echo then=$(cat $BOW/state) free=$(cat $BOW/free)
+        fails sh -c "echo 1 > $BOW/state"
+        fails sh -c "echo 3 > $BOW/state"
+        fails sh -c "echo 0 > $BOW/state"
+        echo 2 > $BOW/state
+        fails sh -c "echo 3 > $BOW/state"
+        forget
+        """, disks=disks, modules=MODULES, work=tmp_path)
+    assert result.status == 0, result.console
+    clean(result)
+    assert result.value("state") == "0 free=512"
+    assert result.value("then") == "1 free=0"
+    assert differences(disks[0], disks[1], [(3 << 11, (3 << 11) + 1),
+                                            (4 << 11, (4 << 11) + 1)]) == []
+
+
+def test_a_reload_keeps_the_state(disks, tmp_path, scribble):
+    result = vm.run(SETUP + """
+        make ''
+        blkdiscard -o 8M -l 2M /dev/dm-0
+        dmsetup message bow 0 ranges
+        cp /dev/vda /dev/vdb
+        echo 1 > $BOW/state
+        export NO_DISCARD=1
+        scribble /dev/dm-0 1 60 4 8 9
+        dmsetup table bow | dmsetup load bow
+        fails sh -c "echo 0 $((sectors - 8)) bow /dev/vda | dmsetup load bow"
+        dmsetup suspend bow
+        fails sh -c "echo 2 > $BOW/state"
+        dmsetup resume bow
+        echo state=$(cat $BOW/state)
+        scribble /dev/dm-0 2 60 4 8 9 &
+        sleep 0.2
+        dmsetup table bow | dmsetup load bow
+        dmsetup suspend --nolockfs bow
+        dmsetup resume bow
+        wait
+        echo again=$(cat $BOW/state) $(ls $BOW | tr '\\n' ' ')
+        dmsetup remove bow
+        test ! -e $BOW
+        fails make ''
+        cat /run/err
+        dmesg | tail -3
+        """, disks=disks, modules=MODULES, work=tmp_path,
+                    files={"bin/scribble": scribble})
+    assert result.status == 0, result.console
+    clean(result)
+    assert result.value("state") == "1"
+    assert result.value("again") == "1 free state"
+    assert "restore or keep it first" in result.console
+    bowline("restore", disks[0])
+    assert differences(disks[0], disks[1], free_ranges(result.console)) == []
+
+
+def test_bad_tables_are_refused(disks, tmp_path):
+    tables = ["", "/dev/nothing", "/dev/vda 1", "/dev/vda 1 block_size:1000",
+              "/dev/vda 1 block_size:8192", "/dev/vda 1 block_size:256",
+              "/dev/vda 1 block_size:", "/dev/vda 1 size:512",
+              "/dev/vda 2 block_size:512 block_size:512",
+              "/dev/vda 1 block_size:512 more", "/dev/vda x"]
+    script = SETUP + "".join(
+        f'fails dmsetup create bow --table "0 $sectors bow {words}"\n'
+        for words in tables) + """
+        fails dmsetup create bow --table "0 $((sectors - 1)) bow /dev/vda \\
+            1 block_size:4096"
+        fails dmsetup create bow --table "8 $((sectors - 8)) bow /dev/vda"
+        fails dmsetup create bow --table "0 $((sectors + 8)) bow /dev/vda"
+        echo BOW | dd of=/dev/vdb conv=notrunc 2>/dev/null
+        printf 'BOW\\0' | dd of=/dev/vdb conv=notrunc 2>/dev/null; sync
+        fails make '' /dev/vdb
+        make ''
+        dmsetup table bow
+        fails dmsetup message bow 0 nonsense
+        dmsetup remove bow
+        rmmod dm_bow
+        """
+    result = vm.run(script, disks=disks, modules=MODULES, work=tmp_path)
+    assert result.status == 0, result.console
+    clean(result)
+
+
+FLAKY = SETUP + """
+lower() {   # lower good|bad: what happens to writes to the lower device
+    case $1 in
+    good) table="0 $sectors linear /dev/vda 0" ;;
+    bad) table="0 $sectors flakey /dev/vda 0 0 99 1 error_writes" ;;
+    badlog) table="0 8 flakey /dev/vda 0 0 99 1 error_writes
+8 $((sectors - 8)) linear /dev/vda 8" ;;
+    esac
+    echo "$table" | dmsetup load lower
+    dmsetup suspend --nolockfs lower
+    dmsetup resume lower
+}
+dmsetup create lower --table "0 $sectors linear /dev/vda 0"
+BOW=/sys/block/dm-1/bow
+make "1 block_size:$BLOCK_SIZE" /dev/dm-0
+"""
+
+
+@pytest.mark.parametrize("block_size", [512, 4096])
+def test_failing_disk(disks, tmp_path, scribble, block_size):
+    result = vm.run(f"BLOCK_SIZE={block_size}\n" + FLAKY + """
+        for at in 2 5 9 12; do blkdiscard -o ${at}M -l 1M /dev/dm-1; done
+        dmsetup message bow 0 ranges
+        cp /dev/vda /dev/vdb
+        lower bad
+        fails sh -c "echo 1 > $BOW/state"
+        lower good
+        echo state=$(cat $BOW/state)
+        echo 1 > $BOW/state
+        export NO_DISCARD=1
+        scribble /dev/dm-1 1 40 8 2 5 9 12
+        for round in 1 2 3 4; do
+            scribble /dev/dm-1 1$round 40 8 2 5 9 12 > /run/out$round &
+            sleep 0.3
+            lower bad
+            sleep 0.3
+            lower good
+            wait %1 || true; wait
+            sed "s/scribble/round$round/" /run/out$round
+            forget
+        done
+        dmsetup status bow | sed 's/^/status=/'
+        scribble /dev/dm-1 21 40 8 2 5 9 12
+        echo CUT-HERE; sleep 99
+        """, disks=disks, modules=MODULES, work=tmp_path, timeout=240,
+                    files={"bin/scribble": scribble}, kill_at="CUT-HERE")
+    assert result.killed, result.console
+    assert result.value("state") == "0"
+    failed = 0
+    for name in ("scribble", "round1", "round2", "round3", "round4"):
+        assert " 0 wrong" in result.value(name), result.console
+        failed += int(result.value(name).split(",")[1].split()[0])
+    assert failed > 0, result.console
+    bowline("restore", disks[0])
+    assert differences(disks[0], disks[1], free_ranges(result.console)) == []
+
+
+@pytest.mark.parametrize("block_size", [512, 4096])
+def test_failing_log(disks, tmp_path, scribble, block_size):
+    result = vm.run(f"BLOCK_SIZE={block_size}\n" + FLAKY + """
+        for at in 2 5 9 12; do blkdiscard -o ${at}M -l 1M /dev/dm-1; done
+        dmsetup message bow 0 ranges
+        cp /dev/vda /dev/vdb
+        echo 1 > $BOW/state
+        export NO_DISCARD=1
+        scribble /dev/dm-1 1 20 8 2 5 9 12 | sed s/scribble/good/
+        lower badlog
+        scribble /dev/dm-1 2 20 8 2 5 9 12 | sed s/scribble/bad/
+        dmsetup status bow | sed 's/^/status=/'
+        echo CUT-HERE; sleep 99
+        """, disks=disks, modules=MODULES, work=tmp_path, timeout=240,
+                    files={"bin/scribble": scribble}, kill_at="CUT-HERE")
+    assert result.killed, result.console
+    assert " 0 failed" in result.value("good")
+    assert " 0 failed" not in result.value("bad")
+    assert " 0 wrong" in result.value("bad"), result.console
+    bowline("restore", disks[0])
+    assert differences(disks[0], disks[1], free_ranges(result.console)) == []
