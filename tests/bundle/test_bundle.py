@@ -11,11 +11,13 @@ import pty
 import re
 import struct
 import subprocess
+import sys
 
 import pytest
 
-TOP = pathlib.Path(__file__).resolve().parents[2]
-BOWLINE = pathlib.Path(os.environ.get("BOWLINE", TOP / "out/host/bowline"))
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+
+from host import BOWLINE, TOP, fit, noise, run  # noqa: E402
 FORMAT = TOP / "docs/FORMAT.md"
 
 IMAGE_SIZE = 8 << 20
@@ -30,26 +32,12 @@ KEYS = {
 }
 
 
-def run(*command, **kwargs):
-    kwargs.setdefault("check", True)
-    return subprocess.run(
-        [str(c) for c in command], capture_output=True, text=True, **kwargs
-    )
-
-
-def noise(size, seed):
-    return hashlib.shake_128(bytes([seed])).digest(size)
-
-
 def make_folder(path, size, changed):
     """Two images, their diff, a kernel, two pairs of keys."""
     old = noise(1 << 20, 1) + bytes(size - (1 << 20))
     (path / "old").write_bytes(old)
     (path / "new").write_bytes(noise(changed, 2) + old[changed:])
-    kernel_size = (2 << 20) + 77
-    (path / "kernel").write_bytes(
-        struct.pack(">II", 0xD00DFEED, kernel_size) + noise(kernel_size - 8, 3)
-    )
+    (path / "kernel").write_bytes(fit((2 << 20) + 77))
     run(BOWLINE, "diff", "old", "new", "-o", "diff", "--level", "1", cwd=path)
     (path / "keys").mkdir()
     for name, command in KEYS.items():

@@ -451,7 +451,8 @@ static bool holds(bool good, unsigned int first, unsigned int second,
 	return false;
 }
 
-static void cut_everywhere(bool good)
+/* The first life; quiet from here on. Returns the operations it took. */
+static unsigned int uncut(bool good)
 {
 	unsigned int n;
 
@@ -461,6 +462,13 @@ static void cut_everywhere(bool good)
 	n = cut_life(good, 0, 0, LOSE_ALL);
 	if (broken[0])
 		holds(good, 0, 0, LOSE_ALL);
+	return n;
+}
+
+static void cut_everywhere(bool good)
+{
+	unsigned int n = uncut(good);
+
 	for (unsigned int first = 1; first <= n && !broken[0]; first++)
 		for (int loss = 0; loss < SIM_LOSSES; loss++)
 			if (!holds(good, first, 0, loss))
@@ -483,12 +491,8 @@ static void test_one_cut_in_a_bad_update(void)
 /* A second cut at every operation after the first, loss by turns. */
 static void cut_twice(bool good)
 {
-	unsigned int n;
+	unsigned int n = uncut(good);
 
-	broken[0] = 0;
-	tried = 0;
-	quiet();
-	n = cut_life(good, 0, 0, LOSE_ALL);
 	for (unsigned int first = 1; first <= n && !broken[0]; first++)
 		for (unsigned int second = 1; second <= n && !broken[0];
 		     second++)

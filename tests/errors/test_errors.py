@@ -17,11 +17,13 @@ import shlex
 import shutil
 import struct
 import subprocess
+import sys
 
 import pytest
 
-TOP = pathlib.Path(__file__).resolve().parents[2]
-BOWLINE = pathlib.Path(os.environ.get("BOWLINE", TOP / "out/host/bowline"))
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+
+from host import BOWLINE, TOP, fit, noise, run  # noqa: E402
 
 MIB = 1 << 20
 UPDATE = "0123456789abcdef"
@@ -80,22 +82,6 @@ def table():
 
 
 # ---- the device -------------------------------------------------------------
-
-
-def run(*command, **kwargs):
-    kwargs.setdefault("check", True)
-    return subprocess.run(
-        [str(c) for c in command], capture_output=True, text=True, **kwargs
-    )
-
-
-def noise(size, seed):
-    return hashlib.shake_128(bytes([seed])).digest(size)
-
-
-def fit(size):
-    """Begins like a FIT image of that size."""
-    return struct.pack(">II", 0xD00DFEED, size) + noise(size - 8, 3)
 
 
 def set_env(folder, **values):
