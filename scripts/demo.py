@@ -133,7 +133,7 @@ def good_update(s):
 
 
 def after_good(s):
-    values = s.images.env.values()
+    values = s.images.environment.values()
     s.claim(values["bowline_phase"] == "idle", "environment: idle")
     s.claim(values["BOOT_ORDER"] == "B A", "environment: slot B first")
     s.claim(s.system() == sha256(s.out / "system-2.img"),
@@ -170,7 +170,7 @@ def bad_update(s):
 
 
 def after_bad(s, files):
-    values = s.images.env.values()
+    values = s.images.environment.values()
     s.claim(values["bowline_phase"] == "idle", "environment: idle")
     s.claim(values["BOOT_ORDER"] == "B A" and values["BOOT_A_LEFT"] == "0",
             "environment: slot B first, slot A closed")
