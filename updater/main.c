@@ -37,16 +37,16 @@ static const struct verb *find(const char *name)
 	return NULL;
 }
 
-static int overview(FILE *to)
+static int overview(void)
 {
 	fputs("usage: bowline VERB [ARGUMENT...]\n\n"
 	      "Safe updates for devices that boot with U-Boot.\n\n",
-	      to);
+	      stdout);
 	for (size_t i = 0; i < N_VERBS; i++)
-		fprintf(to, "  %-9s %.*s\n", verbs[i].name,
-			(int)strcspn(verbs[i].help, "\n"), verbs[i].help);
-	fputs("\n'bowline VERB --help' tells the rest.\n", to);
-	return to == stderr ? 2 : 0;
+		printf("  %-9s %.*s\n", verbs[i].name,
+		       (int)strcspn(verbs[i].help, "\n"), verbs[i].help);
+	fputs("\n'bowline VERB --help' tells the rest.\n", stdout);
+	return 0;
 }
 
 static int wants_help(int argc, char **argv)
@@ -61,10 +61,14 @@ int main(int argc, char **argv)
 {
 	const struct verb *verb;
 
-	if (argc < 2)
-		return overview(stderr);
+	if (argc < 2) {
+		fputs("bowline: missing argument 'VERB'; see "
+		      "'bowline --help'\n",
+		      stderr);
+		return 2;
+	}
 	if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "help"))
-		return overview(stdout);
+		return overview();
 	verb = find(argv[1]);
 	if (!verb) {
 		fprintf(stderr,
