@@ -22,6 +22,7 @@ wanted() {
 	file                    check: what was built
 	flex                    u-boot: its build
 	gcc-aarch64-linux-gnu   kernel modules, U-Boot and bowline for arm64
+	git                     check: which files are ours
 	gzip                    kernel in the boot slots
 	kmod                    depmod for the initramfs
 	libc6-dev-arm64-cross   bowline for arm64
