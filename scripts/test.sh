@@ -58,7 +58,7 @@ section cut "power cuts on a simulated device" make -s -C tests/cut run
 section errors "bad input, every row of docs/ERRORS.md" pytest errors
 section bundle "bundle and install from outside" pytest bundle
 section uboot "the boot script under U-Boot's sandbox" pytest uboot
-section vm "the two targets in a real kernel" pytest vm
+section vm "the two targets in a real kernel" pytest vm -n 2
 section boards "the whole board over its serial console" pytest boards -n 2
 echo
 echo "$passed passed, $failed failed"

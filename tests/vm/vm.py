@@ -14,6 +14,7 @@ line of the console contains it; what the guest's writes had reached the disk
 files by then stays there.
 """
 
+import functools
 import os
 import re
 import selectors
@@ -148,10 +149,14 @@ def module_files(names):
     return files
 
 
+@functools.lru_cache(maxsize=None)
+def package_folders():
+    return command(str(TOP / "scripts/deb.sh"), "updates", "arm64",
+                   *PACKAGES).split()
+
+
 def add_packages(cpio):
-    folders = command(str(TOP / "scripts/deb.sh"), "updates", "arm64",
-                      *PACKAGES).split()
-    for folder in map(Path, folders):
+    for folder in map(Path, package_folders()):
         for path in sorted(folder.rglob("*")):
             if not WANTED.fullmatch(str(path.relative_to(folder))):
                 continue
