@@ -82,8 +82,10 @@ def tree(image):
 
 def user_files(images, folder):
     """{path: hash} of the user's files on a device that is off; the file
-    system must be sound."""
-    data = images.partition("data").extract(folder / "data.part")
+    system must be sound, and no bow log may wait to undo its changes."""
+    data = images.partition("data")
+    assert data.read(0, 4) not in (b"BOW\0", b"WOB\0"), "a bow log is left"
+    data = data.extract(folder / "data.part")
     check_fs(data)
     found = tree(data)
     data.unlink()
