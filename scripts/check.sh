@@ -50,6 +50,10 @@ kmod() {
 	scripts/kmod.sh "$BOARD" check
 }
 
+mutants_apply() {
+	tests/mutants.sh -n
+}
+
 # check NAME TEXT
 check() {
 	if "$1" >"$LOG/check-$1.log" 2>&1; then
@@ -88,6 +92,7 @@ export GIT_CONFIG_COUNT=1 GIT_CONFIG_KEY_0=safe.directory \
 cd "$TOP"
 check c_style "C is formatted as .clang-format says"
 check shell_style "shellcheck has nothing to say"
+check mutants_apply "every mutant still has something to break"
 check host_binary "bowline compiles here, warnings are errors"
 check unit_tests "its tests compile, warnings are errors"
 check device_binary "bowline compiles for the device, static"
