@@ -18,6 +18,10 @@ CACHE=$OUT/cache
 LOG=$OUT/log
 mkdir -p "$CACHE" "$LOG"
 
+# A tree that belongs to somebody else, as in a container, is still ours.
+export GIT_CONFIG_COUNT=1 GIT_CONFIG_KEY_0=safe.directory \
+	GIT_CONFIG_VALUE_0="$TOP"
+
 say() {
 	printf '%s\n' "$*" >&2
 }

@@ -11,7 +11,8 @@ TOP = pathlib.Path(__file__).resolve().parents[2]
 @functools.cache
 def files():
     """Paths relative to TOP of all that is, or could be, under git."""
-    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
+    command = ["git", "-c", f"safe.directory={TOP}", "ls-files", "--cached",
+               "--others", "--exclude-standard"]
     listed = subprocess.run(command, cwd=TOP, capture_output=True, text=True,
                             check=True).stdout
     return sorted(f for f in set(listed.splitlines()) if (TOP / f).is_file())
