@@ -11,9 +11,10 @@ BOWLINE=$OUT/host/bowline
 DIFF=$BOARD_OUT/update-2.diff
 BUNDLE=$BOARD_OUT/update-2.bundle
 
+# Level 15 is 1 % larger than 19, the default, and made in a third of the time.
 make_diff() {
 	"$BOWLINE" diff "$BOARD_OUT/system-1.img" "$BOARD_OUT/system-2.img" \
-		-o "$DIFF"
+		--level 15 -o "$DIFF"
 }
 
 make_bundle() {
@@ -25,7 +26,7 @@ make_bundle() {
 }
 
 "$TOP/scripts/bowline.sh" host
-if stale "$DIFF" "$BOARD_OUT"/system-[12].img "$BOWLINE"; then
+if stale "$DIFF" "$0" "$BOARD_OUT"/system-[12].img "$BOWLINE"; then
 	logged "diff-$BOARD" "diff from system 1 to system 2" make_diff
 	made "$DIFF"
 fi
