@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Reads what dm-log-writes recorded, and makes the disks that a power cut may
+leave.
+
+dm-log-writes gives a list of entries; all that stands before an entry with
+FLUSH was complete when that flush was asked for, and is durable after it. What
+follows is in the disk's volatile cache, and survives a cut or not, each sector
+by itself.
+"""
+
+import struct
+
+MAGIC = 0x6a736677736872
+FLUSH, FUA, DISCARD, MARK = 1, 2, 4, 8
+SECTOR = 512
+
+
+class Entry:
+    def __init__(self, sector, flags, data):
+        self.sector = sector
+        self.flags = flags
+        self.data = data
+
+    def mark(self):
+        return self.data.rstrip(b"\0").decode() if self.flags & MARK else None
+
+
+def read(path):
+    """The entries of a log device."""
+    log = path.read_bytes()
+    magic, version, count, size = struct.unpack_from("<QQQI", log, 0)
+    assert (magic, version) == (MAGIC, 1)
+    entries = []
+    at = size
+    for _ in range(count):
+        sector, sectors, flags, length = struct.unpack_from("<QQQQ", log, at)
+        if flags & MARK:
+            data = log[at + 32:at + 32 + length]
+            at += size
+        else:
+            at += size
+            data = b"" if flags & DISCARD else \
+                log[at:at + sectors * SECTOR]
+            at += len(data)
+        entries.append(Entry(sector, flags, data))
+    return entries
+
+
+class Disk:
+    """A disk with a cache: durable is what a cut cannot take."""
+
+    def __init__(self, data):
+        self.durable = bytearray(data)
+        self.cache = []
+
+    def _put(self, sector, data):
+        self.durable[sector * SECTOR:sector * SECTOR + len(data)] = data
+
+    def apply(self, entry):
+        if entry.flags & (MARK | DISCARD):
+            return
+        if entry.flags & FLUSH:
+            for sector, data in self.cache:
+                self._put(sector, data)
+            self.cache = []
+        if entry.data:
+            self.cache.append((entry.sector, entry.data))
+        if entry.flags & FUA:
+            self._put(entry.sector, entry.data)
+
+    def after_cut(self, dice):
+        """A disk as a cut may leave it: dice is a random.Random, or None for
+        one that loses all it may."""
+        image = bytearray(self.durable)
+        for sector, data in self.cache if dice else []:
+            for i in range(0, len(data), SECTOR):
+                if dice.random() < 0.5:
+                    at = sector * SECTOR + i
+                    image[at:at + SECTOR] = data[i:i + SECTOR]
+        return image
