@@ -28,6 +28,7 @@ wanted() {
 	libc6-dev-arm64-cross   bowline for arm64
 	libdevmapper-dev        host binary
 	libelf1                 the kernel's own tools
+	libgnutls28-dev         u-boot: its sandbox
 	libmbedtls-dev          host binary: signatures
 	libssl-dev              u-boot: its tools
 	libubootenv-dev         host binary: the environment
@@ -49,6 +50,7 @@ wanted() {
 	swig                    u-boot: its sandbox
 	time                    sizes: memory
 	u-boot-tools            mkimage, mkenvimage
+	uuid-dev                u-boot: its sandbox
 	xxd                     u-boot: its build
 	xz-utils                unpack Debian's sources
 	zlib1g-dev              host binary
