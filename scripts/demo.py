@@ -85,6 +85,21 @@ class Story:
             if line.startswith("bowline:"):
                 self.tell(f"  {line}")
 
+    def follow(self, log, key, value, seconds):
+        """Tells a log on the device as it grows, until the status says so."""
+        told, end = 0, time.monotonic() + seconds
+        while True:
+            there = self.status(key) == value
+            lines = self.says(f"cat {log}").splitlines()
+            for line in lines[told:]:
+                self.tell(f"  {line}")
+            told = len(lines)
+            if there:
+                return
+            if time.monotonic() > end:
+                self.claim(False, f"{key} {value} within {seconds} s")
+            time.sleep(0.5)
+
     def system(self):
         """The system partition on the host, as long as the image."""
         path = self.images.partition("system").extract(
@@ -121,10 +136,7 @@ def good_update(s):
     s.claim("system-2" in s.says("echo $PS1"), "it is system 2")
     s.says("echo 'written by system 2' >/data/news; sync")
     s.tell("  health checks, commit, merge: what 'bowline health' does")
-    s.says("n=0; until bowline status | grep -q '^phase *idle'; do "
-           "n=$((n + 1)); [ $n -lt 240 ] || exit 1; sleep 0.5; done", 240)
-    for line in s.says("cat /var/log/health.log").splitlines():
-        s.tell(f"  {line}")
+    s.follow("/var/log/health.log", "phase", "idle", 240)
     s.claim(s.status("last").startswith("committed "), "it is committed")
     s.claim(s.status("system").startswith("linear"),
             "merged to 100 %: the root is the partition alone")
@@ -153,9 +165,11 @@ def bad_update(s):
            " and ruins data")
     s.install()
     s.board.reboot()
-    for attempt in (1, 2, 3):
+    for attempt, how in enumerate(
+            ["the kernel panics", "it hangs until the watchdog resets it",
+             "a health check fails"], 1):
         s.board.expect(rf"bowline\.attempt={attempt}")
-        s.tell(f"  attempt {attempt}")
+        s.tell(f"  attempt {attempt}: {how}")
         s.board.expect(r"attempt: old data, new system")
         s.board.expect(r"U-Boot 20\d\d", 240)
     s.board.expect(r"the trial failed")
