@@ -11,6 +11,7 @@
 #include "test.h"
 #include "memdev.h"
 #include "bow-writer.h"
+#include "../../kmod/dm-bow-log.h"
 #include "../../updater/bow.h"
 #include "../../updater/io.h"
 
@@ -323,6 +324,85 @@ static void a_begun_keep_is_not_restored(void)
 	writer_free(w);
 }
 
+/* Only the tail can tell that the place of the live block 0 is wrong. */
+static void a_damaged_sector0_is_not_kept(void)
+{
+	for (unsigned int i = 0; i < N_SHAPES; i++) {
+		struct writer *w = writer_new(&shapes[i], i);
+		unsigned int before;
+
+		for (int n = 0; n < 40; n++)
+			writer_step(w);
+		before = memdev_ops_done(w->dev);
+		memdev_data(w->dev)[20] ^= 8;
+		check(bow_keep(w->dev));
+		check(memdev_ops_done(w->dev) == before);
+		writer_free(w);
+	}
+}
+
+/* Bytes changed at random where the log is: undone right, or not at all. */
+static void a_damaged_log_is_refused_or_harmless(void)
+{
+	unsigned int refusals = 0;
+
+	for (unsigned int i = 0; i < 100 * N_SHAPES && !test_failed; i++) {
+		struct writer *w = writer_new(&shapes[i % N_SHAPES], i);
+		unsigned int ops = rand() % 60, bytes = 1 + rand() % 3, before;
+
+		while (ops--)
+			writer_step(w);
+		while (bytes--) {
+			uint32_t at = rand() % w->shape.block_size;
+
+			memdev_data(w->dev)[at] = rand() >> 8;
+		}
+		before = memdev_ops_done(w->dev);
+		if (bow_restore(w->dev) || memdev_ops_done(w->dev) == before) {
+			check(memdev_ops_done(w->dev) == before);
+			refusals++;
+		} else {
+			check(writer_is_as_at_state_1(w));
+		}
+		writer_free(w);
+	}
+	check(refusals > 100);
+}
+
+/* Headers and entries that look right, full of numbers that do not. */
+static void nonsense_does_no_harm(void)
+{
+	static const uint64_t numbers[] = { 0,	   1,	       2,   8,
+					    63,	   64,	       65,  1u << 20,
+					    ~0ull, 1ull << 63, 512, 100,
+					    4096 };
+	uint8_t image[65536];
+
+	srand(9);
+	for (int i = 0; i < 3000 && !test_failed; i++) {
+		struct dev *dev;
+		FILE *sink;
+
+		memset(image, 0, sizeof(image));
+		for (int b = 0; b < 8; b++)
+			bow_log_start(image + b * 512, 512, 8, 1 + rand() % 9,
+				      rand() % 2);
+		for (int n = 0; n < 12; n++) {
+			uint64_t v = numbers[rand() % 13];
+
+			memcpy(image + rand() % 8 * 512 + 4 + rand() % 60, &v,
+			       1 + rand() % 8);
+		}
+		dev = memdev_new(image, sizeof(image), 512);
+		sink = fopen("/dev/null", "w");
+		check(!bow_inspect(dev, sink));
+		fclose(sink);
+		if (bow_restore(dev))
+			check(!memcmp(memdev_data(dev), image, sizeof(image)));
+		memdev_free(dev);
+	}
+}
+
 static const struct test tests[] = {
 	{ "samples restore exactly", samples_restore_exactly },
 	{ "a restore may be cut anywhere", a_restore_may_be_cut_anywhere },
@@ -336,6 +416,10 @@ static const struct test tests[] = {
 	{ "a keep may be cut anywhere", a_keep_may_be_cut_anywhere },
 	{ "a begun restore is not kept", a_begun_restore_is_not_kept },
 	{ "a begun keep is not restored", a_begun_keep_is_not_restored },
+	{ "a damaged sector0 is not kept", a_damaged_sector0_is_not_kept },
+	{ "a damaged log is refused or harmless",
+	  a_damaged_log_is_refused_or_harmless },
+	{ "nonsense does no harm", nonsense_does_no_harm },
 };
 
 int main(void)
