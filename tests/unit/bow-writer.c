@@ -19,8 +19,14 @@ static uint64_t sector_of(const struct writer *w, uint64_t block)
 
 static void noise(uint8_t *p, size_t len)
 {
-	while (len--)
-		*p++ = rand() >> 8;
+	uint64_t x = ((uint64_t)rand() << 20) + rand() + 1;
+
+	for (size_t i = 0; i + sizeof(x) <= len; i += sizeof(x)) {
+		x ^= x << 13;
+		x ^= x >> 7;
+		x ^= x << 17;
+		memcpy(p + i, &x, sizeof(x));
+	}
 }
 
 /* ---- ranges -------------------------------------------------------------- */

@@ -94,7 +94,7 @@ static void samples_restore_exactly(void)
 	restore_sample("s512", 512);
 }
 
-/* Cuts at every fifth write, runs again, cuts that at a random write, and so
+/* Cuts at every eleventh write, runs again, cuts that at a random write, and so
  * on. */
 static void cut_sample(const char *name, unsigned int sector)
 {
@@ -106,7 +106,7 @@ static void cut_sample(const char *name, unsigned int sector)
 	snprintf(other, sizeof(other), "%s.atstate1", name);
 	want = sample(other);
 	srand(3);
-	for (unsigned int n = 1; !test_failed; n += 5) {
+	for (unsigned int n = 1; !test_failed; n += 11) {
 		struct dev *dev = memdev_new(image, SAMPLE_SIZE, sector);
 		unsigned int tries = 0;
 		bool whole;
@@ -166,7 +166,7 @@ static void a_flipped_bit_is_refused_or_harmless(void)
 	uint8_t *image = sample("s512.state1"), *want = sample("s512.atstate1");
 	uint8_t *is_free = sample_free("s512");
 
-	for (unsigned int bit = 0; bit < 100 * 8; bit += 5) {
+	for (unsigned int bit = 0; bit < 100 * 8; bit += 13) {
 		struct dev *dev = memdev_new(image, SAMPLE_SIZE, 512);
 		bool count = bit / 8 >= 12 && bit / 8 < 16;
 
