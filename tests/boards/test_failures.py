@@ -7,6 +7,9 @@ import re
 
 import pytest
 
+import fit
+from board import UBOOT_BANNER
+
 MIB = 1 << 20
 THREE_ATTEMPTS = [{"slot": "B", "attempt": "1"}, {"slot": "B", "attempt": "2"},
                   {"slot": "B", "attempt": "3"}, {"slot": "A"}]
@@ -58,6 +61,24 @@ def test_init_exits(fails):
 
 def test_the_system_hangs(fails):
     fails("hang", "watchdog", 240)
+
+
+def test_the_kernel_hangs_before_the_initramfs(bench, installed, old_data,
+                                               fresh, tmp_path):
+    """U-Boot has armed the watchdog; here it waits for 4 seconds, not 120."""
+    device = bench(installed)
+    board, update = device.board, update_id(device)
+    hanging = fit.make(tmp_path, fit.hanging_kernel(), b"never read")
+    device.images.partition("boot-b").write(hanging)
+    device.images.environment.set(watchdog_ms="7d0")
+    board.power_on()
+    for _ in range(3):
+        board.expect("bowline: slot B\n")
+        board.expect("Starting kernel", unless=UBOOT_BANNER)
+    assert board.kernel() == {"slot": "A"}
+    board.shell()
+    board.poweroff()
+    assert_rolled_back(device, old_data, update, "watchdog", fresh)
 
 
 def test_a_health_check_fails(fails):

@@ -4,12 +4,12 @@ kernel and an initramfs that prints its command line. What the sandbox cannot
 show is shown here: loading and checking of images, storing the environment.
 """
 
-import gzip
 import subprocess
 
 import pytest
 
 from board import Board, ConsoleError, KERNEL_START, UBOOT_BANNER
+from fit import make
 from image import Images, env_bytes
 
 MIB = 1 << 20
@@ -23,33 +23,6 @@ while :; do
 done
 """
 
-ITS = """\
-/dts-v1/;
-/ {
-	description = "test";
-	#address-cells = <1>;
-	images {
-		kernel {
-			data = /incbin/("Image.gz");
-			type = "kernel"; arch = "arm64"; os = "linux";
-			compression = "gzip";
-			load = <0x40200000>; entry = <0x40200000>;
-			hash { algo = "sha256"; };
-		};
-		initramfs {
-			data = /incbin/("initramfs");
-			type = "ramdisk"; arch = "arm64"; os = "linux";
-			compression = "none";
-			hash { algo = "sha256"; };
-		};
-	};
-	configurations {
-		default = "conf";
-		conf { kernel = "kernel"; ramdisk = "initramfs"; };
-	};
-};
-"""
-
 
 def make_initramfs(folder, busybox):
     root = folder / "root"
@@ -59,30 +32,24 @@ def make_initramfs(folder, busybox):
     (root / "bin/busybox").chmod(0o755)
     (root / "init").write_text(INIT)
     (root / "init").chmod(0o755)
-    archive = subprocess.run(["cpio", "-o", "-H", "newc", "--quiet"], cwd=root,
-                             input=b"init\nbin\nbin/busybox\nproc\ndev\n",
-                             check=True, capture_output=True).stdout
-    (folder / "initramfs").write_bytes(archive)
+    return subprocess.run(["cpio", "-o", "-H", "newc", "--quiet"], cwd=root,
+                          input=b"init\nbin\nbin/busybox\nproc\ndev\n",
+                          check=True, capture_output=True).stdout
 
 
 @pytest.fixture(scope="session")
-def fit(tmp_path_factory, top, out):
+def slot(tmp_path_factory, top, out):
     """A bootable slot image."""
     folder = tmp_path_factory.mktemp("fit")
-    kernel = (out / "kernel/Image").read_bytes()
-    (folder / "Image.gz").write_bytes(gzip.compress(kernel, 1))
     deb = subprocess.run([top / "scripts/deb.sh", "updates", "arm64",
                           "busybox-static"], check=True, text=True,
                          capture_output=True).stdout.strip()
-    make_initramfs(folder, top / deb / "bin/busybox")
-    (folder / "slot.its").write_text(ITS)
-    subprocess.run(["mkimage", "-f", "slot.its", "slot.itb"], cwd=folder,
-                   check=True, stdout=subprocess.DEVNULL)
-    return (folder / "slot.itb").read_bytes()
+    return make(folder, (out / "kernel/Image").read_bytes(),
+                make_initramfs(folder, top / deb / "bin/busybox"))
 
 
 @pytest.fixture
-def images(tmp_path, conf, out, fit):
+def images(tmp_path, conf, out, slot):
     """A card with a good image in both slots, an empty disk."""
     card = tmp_path / "card.img"
     with open(card, "wb") as f:
@@ -95,11 +62,12 @@ def images(tmp_path, conf, out, fit):
         f.truncate(MIB)
     images = Images(tmp_path, conf)
     for name in ("boot-a", "boot-b"):
-        images.partition(name).write(fit)
+        images.partition(name).write(slot)
     lines = (out / "u-boot-initial-env").read_text().splitlines()
     values = dict(line.split("=", 1) for line in lines)
     for copy, serial in enumerate((1, 0)):
-        images.environment.write_raw(copy, env_bytes(values, serial, images.environment.size))
+        raw = env_bytes(values, serial, images.environment.size)
+        images.environment.write_raw(copy, raw)
     return images
 
 
