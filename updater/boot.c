@@ -344,6 +344,15 @@ static bool is_mount(enum step step)
 	return step >= STEP_SYSTEM_PLAIN && step <= STEP_DATA_BOW;
 }
 
+/* What stopped an attempt, for the slot that rolls it back. */
+static void note_failure(struct boot *boot, enum step step)
+{
+	snprintf(boot->rec.reason, sizeof(boot->rec.reason),
+		 "initramfs: step %s failed", step_name(step));
+	if (stage_note(boot->board.stage, &boot->rec))
+		error("the reason could not be noted on the stage");
+}
+
 /*
  * Outside of an attempt the device must come up whatever fails. A store or a
  * record that fails is repeated by the next boot, which finds the same facts.
@@ -362,6 +371,8 @@ static int run_plan(struct boot *boot, const enum step *plan,
 		say("step %s", step_name(*plan));
 		if (!run_step(boot, *plan, sysroot))
 			continue;
+		if (attempt)
+			note_failure(boot, *plan);
 		if (attempt || is_mount(*plan) || *plan == STEP_REBOOT)
 			return -1;
 		say("step %s failed: the next boot tries it again",

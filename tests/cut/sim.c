@@ -287,8 +287,8 @@ static int mount_system(const struct board *board,
 
 static int mount_data(const struct board *board, const char *sysroot, bool bow)
 {
-	if (bow)
-		sim_kernel.enter_state_1();
+	if (bow && !sim_kernel.enter_state_1())
+		return -1;
 	sim_running.data = true;
 	sim_running.bow = bow;
 	return 0;

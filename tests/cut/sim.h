@@ -76,7 +76,7 @@ extern struct sim_running sim_running;
 
 /* The kernel's side, by the test: writes of a trial, of a merge. */
 struct sim_kernel {
-	void (*enter_state_1)(void);
+	bool (*enter_state_1)(void); /* false: it refuses */
 	void (*release)(void);
 	/* Copies some blocks; false when nothing is left. */
 	bool (*merge)(void);

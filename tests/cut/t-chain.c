@@ -197,7 +197,7 @@ static void back_up(uint8_t *log, unsigned int from, unsigned int to,
 }
 
 /* What the bow target has done by the time a trial is cut off. */
-static void enter_state_1(void)
+static bool enter_state_1(void)
 {
 	static const unsigned int written[] = { 5, 9, 20, 21, 70, 95 };
 	uint8_t log[BLOCK] = { 0 };
@@ -222,6 +222,7 @@ static void enter_state_1(void)
 	memcpy(block(0), log, BLOCK);
 	sim_settle();
 	sim_tick();
+	return true;
 }
 
 static void state_2(void)
@@ -340,7 +341,10 @@ static bool one_boot(struct life *life)
 	boot.board = board;
 	u_boot(&boot);
 	promise(!boot_gather(&boot), "no facts");
-	promise(!boot_run(&boot, "/sysroot", &rebooted), "the boot failed");
+	if (boot_run(&boot, "/sysroot", &rebooted)) {
+		promise(false, "the boot failed");
+		return false;
+	}
 	look();
 	if (sim_running.mode == SYSTEM_TRIAL && !rebooted)
 		life->attempts++;
@@ -542,6 +546,33 @@ static void test_a_damaged_log_does_not_stop_the_device(void)
 	check(system_is(old_image) && block(0)[7] == 0xEE);
 }
 
+static bool no_space(void)
+{
+	return false;
+}
+
+/* An attempt that the initramfs itself cannot go through with. */
+static void test_a_step_that_fails_is_the_reason(void)
+{
+	static struct life life;
+
+	quiet();
+	sim_load();
+	life = (struct life){ .good = true };
+	sim_kernel.enter_state_1 = no_space;
+	if (install_bundle(&board, 'A', in_dir("bundle"), false))
+		abort();
+	while (life.boots < 8 && !sim_getenv("bowline_last"))
+		one_boot(&life);
+	sim_kernel.enter_state_1 = enter_state_1;
+	loud();
+	check(life.boots == 4); /* three attempts, the rollback */
+	check(sim_getenv("bowline_last") &&
+	      strstr(sim_getenv("bowline_last"),
+		     " initramfs: step data-bow failed"));
+	check(system_is(old_image) && data_is_old());
+}
+
 static void test_environment_stores_are_few(void)
 {
 	quiet();
@@ -563,6 +594,8 @@ int main(void)
 		{ "two_cuts_in_a_bad_update", test_two_cuts_in_a_bad_update },
 		{ "a_damaged_log_does_not_stop_the_device",
 		  test_a_damaged_log_does_not_stop_the_device },
+		{ "a_step_that_fails_is_the_reason",
+		  test_a_step_that_fails_is_the_reason },
 		{ "environment_stores_are_few",
 		  test_environment_stores_are_few },
 	};
