@@ -38,16 +38,13 @@ wanted() {
 	openssl                 development key, tests of signatures
 	pkgconf                 libdevmapper: its build
 	python3                 tests
-	python3-dev             u-boot: its sandbox
 	python3-pexpect         tests: serial console
 	python3-pytest          tests
 	python3-pytest-xdist    tests: two boards at once
-	python3-setuptools      u-boot: its sandbox
 	qemu-system-arm         boards and kernel tests
 	qemu-utils              tests: overlays of disk images
 	shellcheck              check: shell style
 	sparse                  check: kmod
-	swig                    u-boot: its sandbox
 	time                    sizes: memory
 	u-boot-tools            mkimage, mkenvimage
 	uuid-dev                u-boot: its sandbox

@@ -114,6 +114,20 @@ def test_a_trial_counts_down_and_falls_back(board):
     assert (found, stores) == ("bowline.slot=A", 0)
 
 
+def test_power_is_cut_while_the_count_is_stored(board):
+    """One copy is whole at any time, and no attempt comes back."""
+    board.images.environment.set(bowline_phase="trial", bowline_trial="B",
+                                 BOOT_ORDER="B A", BOOT_B_LEFT="9")
+    before = 9
+    for _ in range(5):
+        board.power_on()
+        board.expect("Writing to (redundant )?MMC", unless=KERNEL_START)
+        board.power_cut()
+        left = int(board.images.environment.values()["BOOT_B_LEFT"])
+        assert left in (before, before - 1)
+        before = left
+
+
 @pytest.mark.parametrize("what", ["hash", "header", "size"])
 def test_a_damaged_image_falls_through(board, what):
     slot = board.images.partition("boot-a")
