@@ -55,6 +55,37 @@ def test_table_is_in_the_documentation(name):
     assert name in [b.values[0] for b in blocks()]
 
 
+# ---- the kernel targets ------------------------------------------------------
+
+REFUSALS = re.compile(r"^\.\. errors: ([^\n]*)\n\n(.*?)\n\n\.\. end$",
+                      re.S | re.M)
+SENTENCE = re.compile(r"""(?:(?:error|why)\ =|refuse\(why,|\{\ 0,\ 1,)\s*
+                          ((?:"[^"]*"\s*)+)""", re.X)
+
+
+def refusals():
+    for file in with_suffix(".rst"):
+        for sources, body in REFUSALS.findall(text(file)):
+            yield pytest.param(sources.split(), body, id=sources)
+
+
+@pytest.mark.parametrize("sources,body", refusals())
+def test_reasons_to_refuse_a_table_are_those_of_the_code(sources, body):
+    given = {"".join(re.findall(r'"([^"]*)"', sentence))
+             for source in sources
+             for sentence in SENTENCE.findall(text(source))}
+    assert given
+    assert sorted(line[2:] for line in body.splitlines()) == sorted(given)
+
+
+# What dm-bow-log.c says is said by the offline tool.
+def test_every_target_lists_its_reasons():
+    listed = {s for r in refusals() for s in r.values[0]}
+    assert listed == {f for f in with_suffix(".c")
+                      if re.match("kmod/dm-(?!bow-log)", f) and
+                      SENTENCE.search(text(f))}
+
+
 # ---- the board file ---------------------------------------------------------
 
 
@@ -94,13 +125,13 @@ def test_each_verb_has_its_file():
 def commands(file):
     """(verb, its options) of each command that a page shows."""
     shown = text(file).replace("\\\n", "")
-    for verb, rest in re.findall(r"(?:`|^ {4})bowline ([a-z]+)([^`\n|#]*)",
-                                 shown, re.M):
+    for verb, rest in re.findall(
+            r"(?:`|^ {4}(?:[$#] )?)bowline ([a-z]+)([^`\n|#]*)", shown, re.M):
         yield verb, set(re.findall(r"(?<=\s)--?[a-z-]+", rest))
 
 
 # The table of errors is about commands that are wrong, and is run.
-@pytest.mark.parametrize("file", [f for f in with_suffix(".md")
+@pytest.mark.parametrize("file", [f for f in with_suffix(".md", ".rst")
                                   if f != "docs/ERRORS.md"])
 def test_commands_in_prose_are_right(file):
     for verb, options in commands(file):

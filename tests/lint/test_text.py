@@ -21,7 +21,8 @@ NO_SOURCE = re.compile(
 SPDX = re.compile(r"SPDX-License-Identifier: (\S+)")
 PATHS = r"\b(?:boards|docs|initramfs|kmod|scripts|tests|uboot-env|updater)/"
 NAMED_FILE = re.compile(
-    r"(?<![\w/.-])(" + PATHS + r"[\w./-]*\.(?:c|h|md|py|sh|conf|config|env))\b"
+    r"(?<![\w/.-])(" + PATHS +
+    r"[\w./-]*\.(?:c|h|md|rst|py|sh|conf|config|env))\b"
 )
 LINK = re.compile(r"\]\(([^)#:]+)(?:#[^)]*)?\)")
 
@@ -32,7 +33,7 @@ def shell_scripts():
 
 
 def prose():
-    return with_suffix(".md")
+    return with_suffix(".md", ".rst")
 
 
 # ---- licences ---------------------------------------------------------------
