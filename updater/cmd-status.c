@@ -106,8 +106,11 @@ static int put_log(struct printer *p, const char *path)
 	};
 	struct dev *data = dev_open(path, DEV_READ);
 	struct bow_info info;
-	int r = data ? bow_probe(data, &info) : -1;
+	int r = -1;
 
+	/* The kernel's target writes the log below the partition's cache. */
+	if (data && !dev_drop_cache(data))
+		r = bow_probe(data, &info);
 	dev_close(data);
 	if (r)
 		return -1;

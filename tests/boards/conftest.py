@@ -7,6 +7,7 @@ are made once, in out/tests, under a name made of all that went in.
 import fcntl
 import hashlib
 import os
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -139,6 +140,8 @@ def updated(store, out, conf, fresh):
             board.reboot()
             board.boot()
             board.until("bowline status", r"(?m)^phase +idle$", 240)
+            assert re.search(r"(?m)^data_log +none$",
+                             board.ok("bowline status"))
             board.ok("echo new >/data/yours; sync")
             board.poweroff()
     return Images(once(store / "updated", make), conf)
