@@ -105,6 +105,7 @@ static void begin_batch(struct bow *bow)
 	batch->n = 0;
 	batch->used = 0;
 	batch->roll = false;
+	batch->roll_alone = false;
 	batch->room = bow_log_room(bow->log);
 	if (batch->room || bow_claim(bow, 1, &start, &len))
 		return;
@@ -378,7 +379,7 @@ static int run_batch(struct bow *bow)
 	bool moves = moves_block0(bow);
 	int err;
 
-	if (!bow->batch->n) {
+	if (!bow->batch->n && !bow->batch->roll_alone) {
 		release_batch(bow);
 		return 0;
 	}
@@ -473,6 +474,12 @@ static void gather(struct bow *bow, struct bio_list *pending,
 			fail(bio, BLK_STS_NOSPC);
 			continue;
 		}
+		/*
+		 * Only the block that is to hold the full log can stand in
+		 * the way of the first backup: the log rolls by itself then,
+		 * and the next batch finds a backup there like any other.
+		 */
+		bow->batch->roll_alone = r == -EAGAIN && !bow->batch->n;
 		bio_list_add(taken, bio);
 		if (r || bow->careful)
 			return;

@@ -546,6 +546,19 @@ static void bow_presuspend(struct dm_target *ti)
 	mutex_unlock(&bow->state_mutex);
 }
 
+static void let_state_change(struct bow *bow)
+{
+	mutex_lock(&bow->state_mutex);
+	bow->suspended = false;
+	mutex_unlock(&bow->state_mutex);
+}
+
+/* The suspend was given up half-way. */
+static void bow_presuspend_undo(struct dm_target *ti)
+{
+	let_state_change(((struct bow_target *)ti->private)->bow);
+}
+
 static void bow_resume(struct dm_target *ti)
 {
 	struct bow *bow = ((struct bow_target *)ti->private)->bow;
@@ -555,9 +568,7 @@ static void bow_resume(struct dm_target *ti)
 		bow->kobj_added = true;
 	if (!bow->kobj_added)
 		DMERR("cannot create the bow folder in sysfs");
-	mutex_lock(&bow->state_mutex);
-	bow->suspended = false;
-	mutex_unlock(&bow->state_mutex);
+	let_state_change(bow);
 }
 
 /* <state> <free> <backed up> <log blocks> <errors>; free and backups: bytes */
@@ -669,6 +680,7 @@ static struct target_type bow_target = {
 	.map = bow_map,
 	.end_io = bow_end_io,
 	.presuspend = bow_presuspend,
+	.presuspend_undo = bow_presuspend_undo,
 	.resume = bow_resume,
 	.status = bow_status,
 	.message = bow_message,

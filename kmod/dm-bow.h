@@ -58,6 +58,7 @@ struct bow_batch {
 	u32 used;	   /* bytes of the buffer */
 	bool roll;	   /* the log block is full: begin the next */
 	u64 roll_dest;	   /* sector for the full one */
+	bool roll_alone;   /* a write waits for that sector itself */
 	atomic_t left;	   /* I/O under way */
 	struct completion done;
 	bool failed;

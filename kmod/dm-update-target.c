@@ -267,6 +267,13 @@ static int start_parts(struct update *update, bool merge)
 		return PTR_ERR(update->reader);
 	}
 	update->dir = update_reader_dir(update->reader);
+	if (1u << update->dir->block_bits <
+	    bdev_logical_block_size(update->system->bdev)) {
+		ti->error = "Blocks of the diff are smaller than the system "
+			    "device's";
+		update_reader_destroy(update->reader);
+		return -EINVAL;
+	}
 	ti->error = "Not enough memory";
 	update->wq = alloc_workqueue("dm-update", WQ_MEM_RECLAIM | WQ_UNBOUND,
 				     workers);

@@ -8,7 +8,8 @@
  * that fails with ENOSPC or EIO must have changed nothing. Prints one line with
  * counts; exit status 1 if anything was not as it must be.
  *
- * scribble DEV SECTOR: one direct write of 512 random bytes there.
+ * scribble DEV SECTOR [SECTORS]: one direct write of random bytes there, of one
+ * sector or so many.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -158,15 +159,17 @@ static void start(const char *path)
 	memset(known, 1, size / sector);
 }
 
-static int poke(const char *path, uint64_t at)
+static int poke(const char *path, uint64_t at, size_t sectors)
 {
+	size_t len = sectors * 512;
+
 	fd = open(path, O_RDWR | O_DIRECT);
-	if (fd < 0 || posix_memalign((void **)&buf, 4096, 512))
+	if (fd < 0 || posix_memalign((void **)&buf, 4096, len))
 		return 1;
 	srand(at);
-	for (int i = 0; i < 512; i++)
+	for (size_t i = 0; i < len; i++)
 		buf[i] = rand() >> 8;
-	if (pwrite(fd, buf, 512, at * 512) == 512)
+	if (pwrite(fd, buf, len, at * 512) == (ssize_t)len)
 		return 0;
 	perror("poke");
 	return 1;
@@ -174,8 +177,9 @@ static int poke(const char *path, uint64_t at)
 
 int main(int argc, char **argv)
 {
-	if (argc == 3)
-		return poke(argv[1], strtoull(argv[2], NULL, 10));
+	if (argc == 3 || argc == 4)
+		return poke(argv[1], strtoull(argv[2], NULL, 10),
+			    argc == 4 ? strtoull(argv[3], NULL, 10) : 1);
 	if (argc < 5)
 		return 2;
 	jobs = atoi(argv[4]);

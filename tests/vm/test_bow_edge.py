@@ -141,6 +141,29 @@ def test_three_free_blocks_are_enough(disks, tmp_path, scribble):
     assert differences(disks[0], disks[1], free_ranges(result.console)) == []
 
 
+def test_a_write_over_the_last_free_block_with_the_log_full(disks, tmp_path,
+                                                            scribble):
+    """The one free block is where the full log has to go; the write covers it
+    and a block that needs a backup. It fails for want of space, at once."""
+    result = vm.run(SETUP + """
+        make ''
+        blkdiscard -o $((16385 * 512)) -l $((22 * 512)) /dev/dm-0
+        dmsetup message bow 0 ranges
+        cp /dev/vda /dev/vdb
+        echo 1 > $BOW/state
+        for at in $(seq 100 2 136); do scribble /dev/dm-0 $at; done
+        echo left=$(cat $BOW/free)
+        fails timeout 20 scribble /dev/dm-0 16406 2
+        grep -q 'No space left' /run/err
+        """, disks=disks, modules=MODULES, work=tmp_path, timeout=90,
+                    files={"bin/scribble": scribble})
+    assert result.status == 0, result.console
+    clean(result)
+    assert result.value("left") == "512"
+    bowline("restore", disks[0])
+    assert differences(disks[0], disks[1], free_ranges(result.console)) == []
+
+
 def test_two_free_blocks_begin_one_does_not(disks, tmp_path):
     result = vm.run(SETUP + "make ''\n" + three_free(1) + """
         cp /dev/vda /dev/vdb

@@ -170,6 +170,18 @@ def test_sectors_of_4096(tmp_path):
     assert result.value("sum") == sha(setup.new)
 
 
+def test_blocks_smaller_than_the_devices(tmp_path):
+    """Requests of a part of the device's sector could not be served."""
+    setup = make_setup(tmp_path, 64, {3, 4})
+    diff = bytearray(setup.diff.read_bytes())
+    diff[9] = 9  # block_bits
+    setup.diff.write_bytes(diff)
+    setup.passes("""
+        show && die accepted
+        dmesg | grep "smaller than the system" || die "for another reason"
+        """, sector=4096)
+
+
 def test_unchanged_reads_are_not_split(tmp_path):
     """One request to the system device for each request, 128 KiB and 1 MiB."""
     setup = make_setup(tmp_path, 1024, {0, 1023})
