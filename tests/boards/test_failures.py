@@ -63,6 +63,22 @@ def test_the_system_hangs(fails):
     fails("hang", "watchdog", 240)
 
 
+def test_the_initramfs_is_not_ours(bench, installed, old_data, fresh, out,
+                                   tmp_path):
+    """A kernel without a program to run panics, in each attempt."""
+    device = bench(installed)
+    board, update = device.board, update_id(device)
+    kernel = (out / "kernel/Image").read_bytes()
+    device.images.partition("boot-b").write(
+        fit.make(tmp_path, kernel, b"no archive"))
+    board.power_on()
+    assert [board.kernel() for _ in THREE_ATTEMPTS] == THREE_ATTEMPTS
+    board.shell()
+    board.poweroff()
+    assert_rolled_back(device, old_data, update, "initramfs never reached",
+                       fresh)
+
+
 def test_the_kernel_hangs_before_the_initramfs(bench, installed, old_data,
                                                fresh, tmp_path):
     """U-Boot has armed the watchdog; here it waits for 4 seconds, not 120."""
