@@ -20,6 +20,8 @@ shift 2
 SUITE=${SUITE:-bookworm}
 NATIVE=$(dpkg --print-architecture)
 STATE=$CACHE/apt-$SUITE-$SET-$ARCH
+mkdir -p "$STATE"
+STATE=$(cd "$STATE" && pwd -P)
 
 # mirror SUITE FALLBACK: where the host gets SUITE from.
 mirror() {
@@ -73,10 +75,19 @@ configuration() {
 	END
 }
 
+# The configuration names its own place: a cache that was moved gets a new one.
+configure() {
+	configuration >"$STATE/apt.conf.new"
+	if cmp -s "$STATE/apt.conf.new" "$STATE/apt.conf"; then
+		rm "$STATE/apt.conf.new"
+	else
+		mv "$STATE/apt.conf.new" "$STATE/apt.conf"
+	fi
+}
+
 prepare() {
 	mkdir -p "$STATE/state/lists/partial" "$STATE/cache/archives/partial"
 	sources >"$STATE/sources.list"
-	configuration >"$STATE/apt.conf"
 	[ -f "$STATE/status" ] || : >"$STATE/status"
 }
 
@@ -100,10 +111,10 @@ update() {
 
 [ "$SET" = release ] || [ "$SET" = updates ] ||
 	die "set '$SET': expected release or updates"
-mkdir -p "$STATE"
 locked_update() {
 	(
 		flock 8
+		configure
 		update
 	) 8>"$STATE/lock"
 }

@@ -1,8 +1,9 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
-# deb.sh SET ARCH PACKAGE...: unpacks Debian packages of another machine, each
-# into a folder of its own in the cache, and prints these folders, one a line.
+# deb.sh SET ARCH PACKAGE[=VERSION]...: unpacks Debian packages of another
+# machine, each into a folder of its own in the cache, and prints these
+# folders, one a line. Without a version it is the newest.
 set -eu
 . "$(dirname "$0")/lib.sh"
 
@@ -22,14 +23,16 @@ candidate() {
 fill() {
 	(
 		cd "$3"
-		apt apt-get -q download "$1=$2" >&2
+		apt apt-get -qq download "$1=$2" >&2
 		dpkg-deb -x ./*.deb .
 		rm ./*.deb
 	)
 }
 
 for package; do
-	version=$(candidate "$package")
+	version=${package#*=}
+	[ "$version" != "$package" ] || version=$(candidate "$package")
+	package=${package%%=*}
 	case $version in
 	'' | '(none)') die "no package '$package' for $ARCH" ;;
 	esac

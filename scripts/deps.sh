@@ -42,6 +42,7 @@ wanted() {
 	python3-pytest          tests
 	python3-pytest-xdist    tests: two boards at once
 	qemu-system-arm         boards and kernel tests
+	qemu-system-x86         kernel tests
 	qemu-utils              tests: overlays of disk images
 	shellcheck              check: shell style
 	sparse                  check: kmod

@@ -1,8 +1,9 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
-# kernel.sh BOARD: Debian's newest kernel for the board, ready to boot and to
-# build modules against, as out/BOARD/kernel:
+# kernel.sh BOARD|MACHINE: Debian's newest kernel for the board, or for a
+# machine of the kernel tests, ready to boot and to build modules against, as
+# out/BOARD/kernel or out/vm/MACHINE/kernel:
 #
 #   Image        the kernel
 #   config       its configuration
@@ -16,7 +17,7 @@
 # has all four is taken.
 set -eu
 . "$(dirname "$0")/lib.sh"
-board "${1:-}"
+target "${1:-}"
 
 ARCH=$(conf ARCH)
 FLAVOUR=$(conf KERNEL_FLAVOUR)
@@ -119,4 +120,4 @@ ABI=${found#* }
 RELEASE=$ABI-$FLAVOUR
 DIR=$CACHE/kernel-$VERSION-$ARCH-$FLAVOUR
 filled "$DIR" fill
-ln -sfn "../cache/${DIR##*/}" "$BOARD_OUT/kernel"
+ln -sfnr "$DIR" "$BOARD_OUT/kernel"

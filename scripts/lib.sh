@@ -112,6 +112,19 @@ board() {
 	mkdir -p "$BOARD_OUT"
 }
 
+# target NAME: the same for what needs only a kernel and modules: a board, or a
+# machine of the kernel tests, whose short board file is in tests/vm/machines.
+target() {
+	[ -f "$TOP/tests/vm/machines/${1:-.}.conf" ] || {
+		board "${1:-}"
+		return
+	}
+	BOARD=$1
+	BOARD_CONF=$TOP/tests/vm/machines/$BOARD.conf
+	BOARD_OUT=$OUT/vm/$BOARD
+	mkdir -p "$BOARD_OUT"
+}
+
 # conf KEY [DEFAULT]: the value of KEY in the board file, without quotes.
 conf() {
 	value=$(sed -n "s/^$1=//p" "$BOARD_CONF" | sed 's/^"\(.*\)"$/\1/')
@@ -128,6 +141,14 @@ cross() {
 	[ "$1" != "$(dpkg --print-architecture)" ] || return 0
 	echo "$(dpkg-architecture -f -a"$1" \
 		-qDEB_HOST_GNU_TYPE 2>/dev/null)-"
+}
+
+# kernel_arch ARCH: what the kernel calls a machine that Debian calls ARCH.
+kernel_arch() {
+	case $1 in
+	amd64) echo x86_64 ;;
+	*) echo "$1" ;;
+	esac
 }
 
 # as_root COMMAND...: with every file belonging to root, for us or in truth.

@@ -52,6 +52,7 @@ cd "$TOP"
 rm -f "$LOG"/test-*
 scripts/image.sh "$BOARD"
 scripts/uboot.sh sandbox
+scripts/kmod.sh amd64
 section check "the sources themselves" scripts/check.sh
 section unit "pure parts, on this machine" make -s -C tests/unit run
 section cut "power cuts on a simulated device" make -s -C tests/cut run

@@ -5,7 +5,6 @@ reloads, refused tables. Everything is compared byte for byte on the host."""
 import os
 import re
 import shutil
-import subprocess
 
 import pytest
 
@@ -27,10 +26,8 @@ fails() { if "$@" 2>/run/err; then echo "did not fail: $*"; exit 9; fi; }
 
 @pytest.fixture(scope="session")
 def scribble(tmp_path_factory):
-    program = tmp_path_factory.mktemp("bin") / "scribble"
-    subprocess.run(["aarch64-linux-gnu-gcc", "-static", "-O2", "-o", program,
-                    vm.TOP / "tests/vm/scribble.c"], check=True)
-    return program
+    return vm.program(vm.TOP / "tests/vm/scribble.c",
+                      tmp_path_factory.mktemp("bin"))
 
 
 @pytest.fixture

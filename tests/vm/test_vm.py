@@ -26,3 +26,20 @@ def test_power_cut(tmp_path):
 def test_time_limit(tmp_path):
     with pytest.raises(TimeoutError):
         vm.run("sleep 60\n", timeout=15, work=tmp_path)
+
+
+def test_programs_of_packages(tmp_path):
+    result = vm.run("xfs_io -V && mkfs.xfs -V\nls /usr/sbin/xfs_info || exit 7\n"
+                    "ls /usr/share\n", packages=["xfsprogs"], work=tmp_path)
+    assert "xfs_io version" in result.console
+    assert result.status not in (0, 7), "no more than programs is wanted"
+
+
+def test_unknown_machine(tmp_path):
+    with pytest.raises(ValueError, match="'amd46'.*arm64, amd64, debug"):
+        vm.run("true\n", machine="amd46", work=tmp_path)
+
+
+def test_other_machine(tmp_path):
+    result = vm.run("uname -m\n", machine="amd64", work=tmp_path)
+    assert "x86_64" in result.console

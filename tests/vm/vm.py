@@ -4,10 +4,17 @@
     result = run(script, disks=[path, ...], modules=["dm_bow"])
     assert result.status == 0, result.console
 
-The machine is QEMU's arm64 virt by TCG, with Debian's kernel from
-out/BOARD/kernel (scripts/kernel.sh), our modules from out/BOARD/kmod
-(scripts/kmod.sh), and an initramfs of busybox, dmsetup and the script. Disks
-are raw files, /dev/vda, /dev/vdb and so on. Every wait has a time limit.
+There are three machines, MACHINES below; which one is run's argument, or the
+environment's VM_MACHINE, or arm64:
+
+    arm64   the board's own kernel
+    amd64   Debian's kernel for x86_64
+    debug   a kernel for x86_64 that looks for faults in itself: memory, locks
+
+'scripts/kmod.sh qemu-arm64', or amd64, or debug, makes the kernel and our
+modules. The initramfs has busybox, dmsetup, packages asked for, and the
+script. Disks are raw files, /dev/vda, /dev/vdb and so on. Every wait has a
+time limit.
 
 A power cut: give kill_at a text. QEMU is killed with SIGKILL as soon as a
 line of the console contains it; what the guest's writes had reached the disk
@@ -18,40 +25,89 @@ import functools
 import os
 import re
 import selectors
+import shutil
 import signal
-import stat
 import subprocess
+import tempfile
 import time
 from pathlib import Path
 
-TOP = Path(__file__).resolve().parents[2]
-OUT = Path(os.environ.get("OUT", TOP / "out"))
-BOARD = OUT / "qemu-arm64"
-KERNEL = BOARD / "kernel"
-
-# Debian's packages with what a script may call, and the libraries they need.
-PACKAGES = ["busybox-static", "dmsetup", "libdevmapper1.02.1", "libc6",
-            "libselinux1", "libudev1", "libpcre2-8-0"]
-WANTED = re.compile(r"(usr/)?(s?bin/(busybox|dmsetup)|lib/(aarch64-linux-gnu/)?"
-                    r"(ld-linux-\S*|lib(c|m|selinux|udev|pcre2-8|devmapper)"
-                    r"\.so\.[0-9.]+))")
+import guest
+from cpio import Cpio
+from guest import OUT, TOP, command
 
 INIT = """#!/bin/busybox sh
 /bin/busybox --install -s /bin
-export PATH=/bin:/sbin:/usr/sbin HOME=/
+export PATH=/sbin:/bin HOME=/
 mount -t proc proc /proc
 mount -t sysfs sys /sys
 mount -t devtmpfs dev /dev
 mount -t tmpfs run /run
-mkdir -p /mnt
+mount -t debugfs debug /sys/kernel/debug
 echo 4 > /proc/sys/kernel/printk
 for ko in /modules/*.ko; do
-    insmod $ko || echo "vm: cannot load $ko"
+    [ ! -e $ko ] || insmod $ko || echo "vm: cannot load $ko"
 done
 sh /test.sh
 echo "VM-STATUS $?"
 poweroff -f
 """
+
+
+class Machine:
+    """What the machines differ in: out, the folder with kernel/ and kmod/;
+    arch, Debian's name for it; console, its device; slow, how many times as
+    much time everything may take."""
+
+    def __init__(self, name, out, arch, console, slow=1):
+        self.name = name
+        self.out = OUT / out
+        self.arch = arch
+        self.console = console
+        self.slow = slow
+
+    def need(self, path):
+        found = self.out / path
+        if not found.exists():
+            raise FileNotFoundError(
+                f"{found} is missing: run 'scripts/kmod.sh {self.out.name}'")
+        return found
+
+    def qemu(self, accelerator):
+        if self.arch == "arm64":
+            return ["qemu-system-aarch64", "-M", "virt", "-cpu", "cortex-a57",
+                    "-accel", "tcg"]
+        cpu = "host" if accelerator == "kvm" else "max"
+        return ["qemu-system-x86_64", "-M", "q35", "-cpu", cpu, "-accel",
+                accelerator]
+
+    def compiler(self):
+        native = command("dpkg", "--print-architecture").strip()
+        if native == self.arch:
+            return "gcc"
+        gnu = {"arm64": "aarch64", "amd64": "x86_64"}[self.arch]
+        return f"{gnu}-linux-gnu-gcc"
+
+
+MACHINES = {m.name: m for m in (
+    Machine("arm64", "qemu-arm64", "arm64", "ttyAMA0"),
+    Machine("amd64", "vm/amd64", "amd64", "ttyS0"),
+    Machine("debug", "vm/debug", "amd64", "ttyS0", slow=4))}
+
+
+def find_machine(name=None):
+    name = name or os.environ.get("VM_MACHINE") or "arm64"
+    if name not in MACHINES:
+        raise ValueError(f"machine '{name}': expected one of "
+                         + ", ".join(MACHINES))
+    return MACHINES[name]
+
+
+def program(source, into, name=None):
+    """A static program from one C file, for the machine."""
+    made = Path(into) / Path(source).stem
+    command(find_machine(name).compiler(), "-static", "-O2", "-o", made, source)
+    return made
 
 
 class Result:
@@ -72,57 +128,9 @@ class Result:
         return found.group(1)
 
 
-def need(path, how):
-    if not path.exists():
-        raise FileNotFoundError(f"{path} is missing: run '{how}'")
-    return path
-
-
-def command(*words):
-    return subprocess.run(words, check=True, text=True,
-                          stdout=subprocess.PIPE).stdout
-
-
-class Cpio:
-    """An initramfs in the kernel's 'newc' format."""
-
-    def __init__(self):
-        self.parts = []
-        self.names = set()
-        for name in ("bin", "proc", "sys", "dev", "run", "tmp"):
-            self.folder(name)
-
-    def folder(self, name):
-        if name and name not in self.names:
-            self.folder(os.path.dirname(name))
-            self._add(name, stat.S_IFDIR | 0o755, b"")
-
-    def file(self, name, data, mode=0o755):
-        self.folder(os.path.dirname(name))
-        self._add(name, stat.S_IFREG | mode, data)
-
-    def link(self, name, to):
-        self.folder(os.path.dirname(name))
-        self._add(name, stat.S_IFLNK | 0o777, to.encode())
-
-    def _add(self, name, mode, data):
-        self.names.add(name)
-        fields = [len(self.parts) + 1, mode, 0, 0, 1, 0, len(data), 0, 0, 0,
-                  0, len(name) + 1, 0]
-        head = b"070701" + b"".join(b"%08X" % f for f in fields)
-        head += name.encode() + b"\0"
-        self.parts.append(head + b"\0" * (-len(head) % 4) + data +
-                          b"\0" * (-len(data) % 4))
-
-    def bytes(self):
-        self._add("TRAILER!!!", 0, b"")
-        return b"".join(self.parts)
-
-
-def module_files(names):
+def module_files(kind, names):
     """The modules and all they need, in the order to load them."""
-    release = need(KERNEL / "release",
-                   "scripts/kernel.sh qemu-arm64").read_text().strip()
+    release = kind.need("kernel/release").read_text().strip()
     files = []
 
     def add(path):
@@ -130,17 +138,16 @@ def module_files(names):
             files.append(path)
 
     def stock(name):
-        lines = command("/sbin/modprobe", "-d", str(KERNEL / "root"), "-S",
+        lines = command("/sbin/modprobe", "-d", kind.out / "kernel/root", "-S",
                         release, "--show-depends", name).splitlines()
         for line in lines:
             if line.startswith("insmod "):
                 add(Path(line.split()[1]))
 
     for name in ["virtio_pci", "virtio_blk", "crc32c_generic", *names]:
-        ours = BOARD / "kmod" / (name.replace("_", "-") + ".ko")
         if name in ("dm_bow", "dm_update"):
-            need(ours, "scripts/kmod.sh qemu-arm64")
-            depends = command("/sbin/modinfo", "-F", "depends", str(ours))
+            ours = kind.need("kmod/" + name.replace("_", "-") + ".ko")
+            depends = command("/sbin/modinfo", "-F", "depends", ours)
             for needed in filter(None, depends.strip().split(",")):
                 stock(needed)
             add(ours)
@@ -150,49 +157,56 @@ def module_files(names):
 
 
 @functools.lru_cache(maxsize=None)
-def package_folders():
-    return command(str(TOP / "scripts/deb.sh"), "updates", "arm64",
-                   *PACKAGES).split()
+def base_archive(arch, packages):
+    return guest.packages(arch, ["busybox-static", "dmsetup", *packages])
 
 
-def add_packages(cpio):
-    for folder in map(Path, package_folders()):
-        for path in sorted(folder.rglob("*")):
-            if not WANTED.fullmatch(str(path.relative_to(folder))):
-                continue
-            name = path.name
-            where = "bin" if name in ("busybox", "dmsetup") else "lib"
-            if path.is_file():
-                cpio.file(f"{where}/{name}", path.resolve().read_bytes())
-
-
-def initramfs(script, modules, files):
+def write_initramfs(path, kind, script, modules, files, packages):
+    shutil.copyfile(base_archive(kind.arch, tuple(packages)), path)
     cpio = Cpio()
-    add_packages(cpio)
+    for name in ("proc", "sys", "dev", "run", "tmp", "mnt"):
+        cpio.folder(name)
     cpio.file("init", INIT.encode())
     cpio.file("test.sh", script.encode())
-    for i, path in enumerate(module_files(modules)):
-        cpio.file(f"modules/{i:02}-{path.name}", path.read_bytes())
+    for i, module in enumerate(module_files(kind, modules)):
+        cpio.file(f"modules/{i:02}-{module.name}", module.read_bytes())
     for name, data in files.items():
         if isinstance(data, (str, Path)):
             data = Path(data).read_bytes()
         cpio.file(name.lstrip("/"), data)
-    return cpio.bytes()
+    with open(path, "ab") as archive:
+        archive.write(cpio.bytes())
 
 
-def qemu_words(ramdisk, disks, memory, sector):
-    words = ["qemu-system-aarch64", "-M", "virt", "-cpu", "cortex-a57",
-             "-accel", "tcg", "-smp", "2", "-m", str(memory), "-nographic",
-             "-nodefaults", "-no-reboot", "-serial", "stdio", "-kernel",
-             str(need(KERNEL / "Image", "scripts/kernel.sh qemu-arm64")),
-             "-initrd", str(ramdisk), "-append",
-             "console=ttyAMA0 quiet panic=-1"]
+def qemu_words(kind, accelerator, ramdisk, disks, memory, sector):
+    words = kind.qemu(accelerator)
+    words += ["-smp", "2", "-m", str(memory), "-display", "none",
+              "-nodefaults", "-no-reboot", "-serial", "stdio", "-kernel",
+              str(kind.need("kernel/Image")), "-initrd", str(ramdisk),
+              "-append", f"console={kind.console} quiet panic=-1"]
     for i, path in enumerate(disks):
         words += ["-drive", f"if=none,id=d{i},file={path},format=raw,"
                   "cache=writeback,discard=ignore",
                   "-device", f"virtio-blk-pci,drive=d{i},"
                   f"logical_block_size={sector},physical_block_size={sector}"]
     return words
+
+
+@functools.lru_cache(maxsize=None)
+def accelerator():
+    """kvm if this machine has it and it has just booted a guest, else tcg;
+    the environment's VM_ACCEL decides otherwise. A /dev/kvm that is there
+    may still hang its guests."""
+    if os.environ.get("VM_ACCEL"):
+        return os.environ["VM_ACCEL"]
+    if not os.access("/dev/kvm", os.R_OK | os.W_OK):
+        return "tcg"
+    try:
+        with tempfile.TemporaryDirectory() as work:
+            tried = boot(MACHINES["amd64"], "kvm", work, 10, "exit 42")
+    except TimeoutError:
+        return "tcg"
+    return "kvm" if tried.status == 42 else "tcg"
 
 
 def watch(process, kill_at, timeout):
@@ -216,18 +230,12 @@ def watch(process, kill_at, timeout):
                        text.decode(errors="replace"))
 
 
-def run(script, disks=(), modules=(), files=None, kill_at=None, timeout=120,
-        memory=256, sector=512, work=None):
-    """Boots, runs script with busybox sh, powers off; a Result.
-
-    modules: kernel modules to load before, dependencies found; ours by name.
-    files: {path in the machine: bytes, or the path of a file here}.
-    kill_at: see above. sector: logical block size of the disks, 512 or 4096.
-    work: a folder for the initramfs, such as pytest's tmp_path.
-    """
-    ramdisk = Path(work or "/tmp") / f"vm-{os.getpid()}.cpio"
-    ramdisk.write_bytes(initramfs(script, modules, files or {}))
-    process = subprocess.Popen(qemu_words(ramdisk, disks, memory, sector),
+def boot(kind, accel, work, timeout, script, disks=(), modules=(), files=None,
+         kill_at=None, memory=256, sector=512, packages=()):
+    ramdisk = Path(work) / f"vm-{os.getpid()}.cpio"
+    write_initramfs(ramdisk, kind, script, modules, files or {}, packages)
+    process = subprocess.Popen(qemu_words(kind, accel, ramdisk, disks, memory,
+                                          sector),
                                stdin=subprocess.DEVNULL,
                                stdout=subprocess.PIPE,
                                stderr=subprocess.STDOUT)
@@ -238,3 +246,20 @@ def run(script, disks=(), modules=(), files=None, kill_at=None, timeout=120,
         process.wait()
         ramdisk.unlink()
     return Result(text.decode(errors="replace").replace("\r", ""), killed)
+
+
+def run(script, disks=(), modules=(), files=None, kill_at=None, timeout=120,
+        memory=256, sector=512, work="/tmp", machine=None, packages=()):
+    """Boots, runs script with busybox sh, powers off; a Result.
+
+    modules: kernel modules to load before, dependencies found; ours by name.
+    files: {path in the machine: bytes, or the path of a file here}.
+    kill_at: see above. sector: logical block size of the disks, 512 or 4096.
+    work: a folder for the initramfs, such as pytest's tmp_path.
+    machine: see above. packages: Debian packages whose programs the script
+    calls; their own bin, sbin and lib, and the libraries they need.
+    """
+    kind = find_machine(machine)
+    accel = accelerator() if kind.arch == "amd64" else "tcg"
+    return boot(kind, accel, work, timeout * kind.slow, script, disks, modules, files,
+                kill_at, memory, sector, packages)
