@@ -8,7 +8,7 @@ export BOARD
 help: ## this list
 	@echo "Bowline: safe updates for embedded Linux with U-Boot"
 	@echo
-	@awk -F":.*## " "/^[a-z]+:.*## / { printf \"  make %-10s %s\\n\", \$$1, \$$2 }" Makefile
+	@awk -F":.*## " "/^[a-z-]+:.*## / { printf \"  make %-10s %s\\n\", \$$1, \$$2 }" Makefile
 	@echo
 	@echo "BOARD=$(BOARD); boards: $(notdir $(patsubst \
 		%/board.conf,%,$(wildcard boards/*/board.conf)))"
@@ -18,6 +18,9 @@ demo: deps ## the whole story on an emulated board, checked from outside
 
 test: deps ## every test, with counts
 	@scripts/test.sh
+
+test-bow: deps ## all that is known about the bow target, an hour or more
+	@scripts/test-bow.sh
 
 check: deps ## style and warnings of C, shell and documentation
 	@scripts/check.sh
@@ -52,5 +55,5 @@ deps: ## install the Debian packages that are missing
 clean: ## remove everything built; downloads stay in out/cache
 	@scripts/clean.sh
 
-.PHONY: help demo test check mutants host kmod uboot initramfs image run \
-	sizes deps clean
+.PHONY: help demo test test-bow check mutants host kmod uboot initramfs image \
+	run sizes deps clean

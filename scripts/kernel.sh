@@ -19,6 +19,10 @@ set -eu
 . "$(dirname "$0")/lib.sh"
 target "${1:-}"
 
+if [ -n "$(conf KERNEL_SOURCE '')" ]; then
+	exec "$TOP/scripts/linux.sh" "$BOARD"
+fi
+
 ARCH=$(conf ARCH)
 FLAVOUR=$(conf KERNEL_FLAVOUR)
 NATIVE=$(dpkg --print-architecture)

@@ -186,7 +186,7 @@ def qemu_words(kind, accelerator, ramdisk, disks, memory, sector):
               "-append", f"console={kind.console} quiet panic=-1"]
     for i, path in enumerate(disks):
         words += ["-drive", f"if=none,id=d{i},file={path},format=raw,"
-                  "cache=writeback,discard=ignore",
+                  "cache=unsafe,discard=ignore",
                   "-device", f"virtio-blk-pci,drive=d{i},"
                   f"logical_block_size={sector},physical_block_size={sector}"]
     return words
@@ -263,3 +263,7 @@ def run(script, disks=(), modules=(), files=None, kill_at=None, timeout=120,
     accel = accelerator() if kind.arch == "amd64" else "tcg"
     return boot(kind, accel, work, timeout * kind.slow, script, disks, modules, files,
                 kill_at, memory, sector, packages)
+
+
+if __name__ == "__main__":
+    print(accelerator())

@@ -1,0 +1,79 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# test-bow.sh: everything that is known about the bow target and its offline
+# tool, on all three machines of the kernel tests. Takes an hour or more. What
+# the tests counted is summed up at the end.
+set -eu
+. "$(dirname "$0")/lib.sh"
+. "$TOP/scripts/sections.sh"
+
+BOARD=${BOARD:-qemu-arm64}
+MACHINES='arm64 amd64 debug'
+BOW_COUNTS=$LOG/bow-counts
+export BOARD BOW_COUNTS
+
+unit_tests() {
+	programs=
+	for source in tests/unit/t-bow-*.c tests/unit/t-extmap.c; do
+		source=${source##*/}
+		programs="$programs $OUT/unit/${source%.c}"
+	done
+	make -s -C tests/unit run O="$OUT/unit" TESTS="$programs"
+}
+
+# in_kernel MACHINE: the quick tests of the target.
+in_kernel() {
+	export VM_MACHINE="$1"
+	pytest tests/vm/test_bow*.py -n 2
+}
+
+# proof FILE: one of the long ones; it says itself on which machines.
+proof() {
+	pytest "tests/bow/$1.py" -n 2
+}
+
+# total NAME: the sum of what the tests counted under this name.
+total() {
+	awk -F= -v name="$1" '$1 == name { n += $2 } END { print n + 0 }' \
+		"$BOW_COUNTS"
+}
+
+# names NAME: the values under this name, each once.
+names() {
+	sed -n "s/^$1=//p" "$BOW_COUNTS" | sort -u | paste -s -d ' '
+}
+
+summary() {
+	echo
+	echo "faults of the published target that ours has not:" \
+		"$(total faults)/15"
+	echo "crash points: $(total 'crash points') tried," \
+		"$(total 'crash points failed') failed"
+	echo "file systems: $(names 'file systems')"
+	echo "samples: $(total samples)"
+	echo "fuzz: $(total 'fuzz runs') runs"
+	echo "machines: $(names machines)"
+}
+
+cd "$TOP"
+rm -f "$LOG"/test-*
+: >"$BOW_COUNTS"
+scripts/bowline.sh host
+scripts/kmod.sh "$BOARD"
+scripts/kmod.sh amd64
+scripts/kmod.sh debug
+VM_ACCEL=$(python3 tests/vm/vm.py)
+export VM_ACCEL
+section unit "the pure parts, on this machine" unit_tests
+for machine in $MACHINES; do
+	section "vm-$machine" "the target in a real kernel, $machine" \
+		in_kernel "$machine"
+	[ "$status" != 0 ] || echo "machines=$machine" >>"$BOW_COUNTS"
+done
+for file in tests/bow/test_*.py; do
+	name=$(basename "$file" .py)
+	section "$name" "$(sed -n '2s/^"""//p' "$file")" proof "$name"
+done
+summary
+finish
