@@ -73,7 +73,7 @@ for machine in $MACHINES; do
 done
 for file in tests/bow/test_*.py; do
 	name=$(basename "$file" .py)
-	section "$name" "$(sed -n '2s/^"""//p' "$file")" proof "$name"
+	section "$name" "$(sed -n '2s/^"""\([^.:,]*\).*/\1/p' "$file")" proof "$name"
 done
 summary
 finish
