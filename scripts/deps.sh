@@ -11,12 +11,15 @@ wanted() {
 	cat <<-END
 	bc                      u-boot: its build
 	bison                   u-boot: its build
+	btrfs-progs             tests: file systems above bow
 	build-essential         host binary, unit tests
 	clang-format            check: C style
 	cpio                    initramfs
 	device-tree-compiler    u-boot, boot slots: dtc
+	dosfstools              tests: file systems above bow
 	dpkg-dev                unpack Debian's sources and packages
 	e2fsprogs               file systems of the images, made and checked
+	f2fs-tools              tests: file systems above bow
 	fakeroot                owners in the images without being root
 	fdisk                   disk image: sfdisk
 	file                    check: what was built
@@ -49,6 +52,7 @@ wanted() {
 	time                    sizes: memory
 	u-boot-tools            mkimage, mkenvimage
 	uuid-dev                u-boot: its sandbox
+	xfsprogs                tests: file systems above bow
 	xxd                     u-boot: its build
 	xz-utils                unpack Debian's sources
 	zlib1g-dev              host binary

@@ -2,7 +2,28 @@
 """Lets the tests here import what tests/ and tests/vm share."""
 
 import sys
+import tempfile
 from pathlib import Path
 
-TESTS = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(TESTS), str(TESTS / "vm")]
+import pytest
+
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE.parent), str(HERE.parent / "vm")]
+
+import vm  # noqa: E402
+
+
+@pytest.fixture(scope="session")
+def fsload(tmp_path_factory):
+    """The program fsload.c, made for the guest."""
+    return vm.program(HERE / "fsload.c", tmp_path_factory.mktemp("bin"))
+
+
+@pytest.fixture
+def ram(tmp_path):
+    """A folder in memory, where a guest's flush costs nothing."""
+    if not Path("/dev/shm").is_dir():
+        yield tmp_path
+        return
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
+        yield Path(folder)
