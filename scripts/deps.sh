@@ -13,6 +13,7 @@ wanted() {
 	bison                   u-boot: its build
 	btrfs-progs             tests: file systems above bow
 	build-essential         host binary, unit tests
+	clang                   tests: fuzzers
 	clang-format            check: C style
 	cpio                    initramfs
 	device-tree-compiler    u-boot, boot slots: dtc
@@ -29,6 +30,7 @@ wanted() {
 	gzip                    kernel in the boot slots
 	kmod                    depmod for the initramfs
 	libc6-dev-arm64-cross   bowline for arm64
+	libclang-rt-14-dev      tests: fuzzers
 	libdevmapper-dev        host binary
 	libelf1                 the kernel's own tools
 	libgnutls28-dev         u-boot: its sandbox

@@ -66,6 +66,8 @@ scripts/kmod.sh debug
 VM_ACCEL=$(python3 tests/vm/vm.py)
 export VM_ACCEL
 section unit "the pure parts, on this machine" unit_tests
+section fuzz "a model of the ranges, mutants of logs and of devices" \
+	make -s -C tests/fuzz run O="$OUT/fuzz"
 for machine in $MACHINES; do
 	section "vm-$machine" "the target in a real kernel, $machine" \
 		in_kernel "$machine"
