@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * ours SEED BLOCK-SIZE IMAGE BEGUN FREE: a device with a log in our format, as
+ * ours SEED BLOCK-SIZE BLOCKS IMAGE BEGUN FREE: a device with a log in our format, as
  * the unit tests' writer leaves it at rest; the device before; the numbers of
  * the blocks that were free then.
  */
@@ -31,21 +31,23 @@ static void save_free(const char *path, const struct writer *w)
 
 int main(int argc, char **argv)
 {
-	struct writer_shape shape = { 0, 512, 300, 140 };
+	struct writer_shape shape = { 0, 512, 0, 0 };
 	struct writer *w;
 	size_t size;
 
-	if (argc != 6)
+	if (argc != 7)
 		return 2;
 	io = &memdev_ops;
 	shape.block_size = atoi(argv[2]);
+	shape.blocks = atoi(argv[3]);
+	shape.free = shape.blocks * 45 / 100;
 	w = writer_new(&shape, atoi(argv[1]));
 	for (int n = 10 + atoi(argv[1]) * 6; n; n--)
 		writer_step(w);
 	size = (size_t)shape.blocks * shape.block_size;
-	save(argv[3], memdev_data(w->dev), size);
-	save(argv[4], w->at_state_1, size);
-	save_free(argv[5], w);
+	save(argv[4], memdev_data(w->dev), size);
+	save(argv[5], w->at_state_1, size);
+	save_free(argv[6], w);
 	writer_free(w);
 	return 0;
 }

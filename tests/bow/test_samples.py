@@ -164,7 +164,7 @@ def dump(tmp_path_factory):
                    cwd=TOP, check=True)
 
     def make(seed, size):
-        run(program, seed, size, folder / "image", folder / "begun",
+        run(program, seed, size, 300, folder / "image", folder / "begun",
             folder / "free")
         step = size // 512
         free = [(step * int(n), step * int(n) + step)

@@ -1,11 +1,14 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""corpus.py: writes the part of corpus/ that is made: small devices of the
-published writer, whole and with a restore of the published tool cut, and the
-log blocks of them. The fuzzer's finds lie beside them."""
+"""corpus.py OURS: writes the part of corpus/ that is made: small devices of
+the published writer, whole and with a restore of the published tool cut, and
+the log blocks of them; and such of our own, made by the program OURS, which is
+tests/bow/ours.c. The fuzzer's finds lie beside them."""
 
 import random
+import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -46,12 +49,30 @@ def save_device(name, switches, cut, image):
 def cut_restore(image, steps):
     restorer = published.Restorer(image)
     restorer.load()
+    image = restorer.image[:]
     for _ in zip(range(steps), restorer.steps()):
-        pass
-    return restorer.image
+        if restorer.has_begun():
+            image = restorer.image[:]
+    return image
+
+
+def save_ours(program):
+    """Of tests/bow/ours.c: these use the space of backups again."""
+    with tempfile.TemporaryDirectory() as folder:
+        image = Path(folder) / "image"
+        for seed in range(8):
+            size, blocks = [(512, 48), (1024, 24)][seed % 2]
+            subprocess.run([program, str(40 + seed), str(size), str(blocks),
+                            image, folder + "/begun", folder + "/free"],
+                           check=True)
+            save_device(f"ours-{size}-{seed}", KEEP, seed * 3,
+                        image.read_bytes())
 
 
 def main():
+    if len(sys.argv) != 2:
+        sys.exit(f"usage: {sys.argv[0]} OURS")
+    save_ours(sys.argv[1])
     switches = [0, SUMS, SUMS | SEAL, SEAL | KEEP, KEEP]
     for seed in range(10):
         size, blocks = [(512, 64), (512, 40), (1024, 36), (4096, 9),

@@ -16,7 +16,7 @@ MOST_LINES = 100
 NO_SOURCE = re.compile(
     r"(^|/)\.[\w-]+$|(^|/)COPYING$|\.(md|conf|list|specs)$|^initramfs/contents$"
     r"|^scripts/system/etc/(inittab|inputrc|profile)$"
-    r"|^tests/data/(?!.*\.(py|sh)$)"
+    r"|^tests/data/(?!.*\.(py|sh)$)|^tests/fuzz/corpus/"
 )
 SPDX = re.compile(r"SPDX-License-Identifier: (\S+)")
 PATHS = r"\b(?:boards|docs|initramfs|kmod|scripts|tests|uboot-env|updater)/"
