@@ -22,6 +22,9 @@ test: deps ## every test, with counts
 test-bow: deps ## all that is known about the bow target, an hour or more
 	@scripts/test-bow.sh
 
+bench-bow: deps ## speed of the bow target into docs/; BENCH=quick: into out/
+	@scripts/bench-bow.sh
+
 check: deps ## style and warnings of C, shell and documentation
 	@scripts/check.sh
 
@@ -55,5 +58,5 @@ deps: ## install the Debian packages that are missing
 clean: ## remove everything built; downloads stay in out/cache
 	@scripts/clean.sh
 
-.PHONY: help demo test test-bow check mutants host kmod uboot initramfs image \
+.PHONY: help demo test bench-bow test-bow check mutants host kmod uboot initramfs image \
 	run sizes deps clean

@@ -178,7 +178,7 @@ def write_initramfs(path, kind, script, modules, files, packages):
         archive.write(cpio.bytes())
 
 
-def qemu_words(kind, accelerator, ramdisk, disks, memory, sector):
+def qemu_words(kind, accelerator, ramdisk, disks, memory, sector, drive):
     words = kind.qemu(accelerator)
     words += ["-smp", "2", "-m", str(memory), "-display", "none",
               "-nodefaults", "-no-reboot", "-serial", "stdio", "-kernel",
@@ -186,7 +186,7 @@ def qemu_words(kind, accelerator, ramdisk, disks, memory, sector):
               "-append", f"console={kind.console} quiet panic=-1"]
     for i, path in enumerate(disks):
         words += ["-drive", f"if=none,id=d{i},file={path},format=raw,"
-                  "cache=unsafe,discard=ignore",
+                  "cache=unsafe,discard=ignore" + drive,
                   "-device", f"virtio-blk-pci,drive=d{i},"
                   f"logical_block_size={sector},physical_block_size={sector}"]
     return words
@@ -231,11 +231,11 @@ def watch(process, kill_at, timeout):
 
 
 def boot(kind, accel, work, timeout, script, disks=(), modules=(), files=None,
-         kill_at=None, memory=256, sector=512, packages=()):
+         kill_at=None, memory=256, sector=512, packages=(), drive=""):
     ramdisk = Path(work) / f"vm-{os.getpid()}.cpio"
     write_initramfs(ramdisk, kind, script, modules, files or {}, packages)
     process = subprocess.Popen(qemu_words(kind, accel, ramdisk, disks, memory,
-                                          sector),
+                                          sector, drive),
                                stdin=subprocess.DEVNULL,
                                stdout=subprocess.PIPE,
                                stderr=subprocess.STDOUT)
@@ -249,7 +249,8 @@ def boot(kind, accel, work, timeout, script, disks=(), modules=(), files=None,
 
 
 def run(script, disks=(), modules=(), files=None, kill_at=None, timeout=120,
-        memory=256, sector=512, work="/tmp", machine=None, packages=()):
+        memory=256, sector=512, work="/tmp", machine=None, packages=(),
+        drive=""):
     """Boots, runs script with busybox sh, powers off; a Result.
 
     modules: kernel modules to load before, dependencies found; ours by name.
@@ -258,11 +259,12 @@ def run(script, disks=(), modules=(), files=None, kill_at=None, timeout=120,
     work: a folder for the initramfs, such as pytest's tmp_path.
     machine: see above. packages: Debian packages whose programs the script
     calls; their own bin, sbin and lib, and the libraries they need.
+    drive: more options of every disk, for QEMU: ",throttling.bps-read=...".
     """
     kind = find_machine(machine)
     accel = accelerator() if kind.arch == "amd64" else "tcg"
     return boot(kind, accel, work, timeout * kind.slow, script, disks, modules, files,
-                kill_at, memory, sector, packages)
+                kill_at, memory, sector, packages, drive)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What the numbers are held against."""
+
+import dataclasses
+
+from jobs import BY_NAME
+
+
+@dataclasses.dataclass(frozen=True)
+class Limit:
+    """One line of the table: figure <= limit (most) or >= limit."""
+
+    text: str
+    limit: float
+    figure: object  # Run -> number
+    most: bool = False
+    when: tuple = (0, 2)  # delays
+
+    def met(self, value):
+        # A figure is as good as the two digits that are printed of it.
+        value = round(value, 2)
+        return value <= self.limit if self.most else value >= self.limit
+
+
+def per_request(what, phase, target="bow"):
+    return lambda run: (getattr(run, what)((phase, target)) /
+                        BY_NAME[phase].requests(run.delay))
+
+
+def speed(phase, target, other):
+    """How many times as fast target is as other."""
+    return lambda run: run.time((phase, other)) / run.time((phase, target))
+
+
+def depth_gain(run):
+    """Requests a second at depth 32, over those at depth 1."""
+    few, many = BY_NAME["first-4k-d1"], BY_NAME["first-4k-d32"]
+    return (many.requests(run.delay) / run.time((many.name, "bow"))) / (
+        few.requests(run.delay) / run.time((few.name, "bow")))
+
+
+def requests_per_256k(run):
+    key = ("first-1m-d8", "bow")
+    return (run.reads(key) + run.writes(key)) / (run.data(key) / (256 << 10))
+
+
+def data_per_byte(run):
+    phase = BY_NAME["first-1m-d8"]
+    return run.data((phase.name, "bow")) / (phase.requests(run.delay) *
+                                            phase.size)
+
+
+def against_copy(verb, copy):
+    return lambda run: run.time(copy) / run.time(verb)
+
+
+def all_requests(phase):
+    return lambda run: (per_request("reads", phase)(run) +
+                        per_request("writes", phase)(run))
+
+
+FIRST = "random 4 KiB first overwrites, depth "
+LIMITS = [
+    Limit(FIRST + "32: reads per write", 1, per_request(
+        "reads", "first-4k-d32"), most=True),
+    Limit(FIRST + "32: writes per write", 2.2, per_request(
+        "writes", "first-4k-d32"), most=True),
+    Limit(FIRST + "32: flushes per write", 0.1, per_request(
+        "flushes", "first-4k-d32"), most=True),
+    Limit(FIRST + "32: speed, dm-snapshot (4 KiB) = 1", 1.2, speed(
+        "first-4k-d32", "bow", "snap4"), when=(0,)),
+    Limit(FIRST + "32: speed, dm-snapshot (4 KiB) = 1", 2, speed(
+        "first-4k-d32", "bow", "snap4"), when=(2,)),
+    Limit(FIRST + "32: speed, depth 1 = 1", 8, depth_gain, when=(2,)),
+    Limit(FIRST + "1: writes per write", 3, per_request(
+        "writes", "first-4k-d1"), most=True),
+    Limit(FIRST + "1: flushes per write", 2, per_request(
+        "flushes", "first-4k-d1"), most=True),
+    Limit("sequential 1 MiB first overwrites, depth 8: requests per 256 KiB "
+          "moved", 1.1, requests_per_256k, most=True),
+    Limit("sequential 1 MiB first overwrites, depth 8: bytes moved per byte",
+          3.1, data_per_byte, most=True),
+    Limit("sequential 1 MiB first overwrites, depth 8: speed, raw = 1", 0.35,
+          speed("first-1m-d8", "bow", "raw")),
+]
+for _name in ("rewrite", "read"):
+    for _depth in (1, 32):
+        _phase = f"{_name}-4k-d{_depth}"
+        LIMITS += [
+            Limit(f"4 KiB {_name}s, depth {_depth}: requests per request", 1,
+                  all_requests(_phase), most=True),
+            Limit(f"4 KiB {_name}s, depth {_depth}: speed, dm-linear = 1",
+                  0.9, speed(_phase, "bow", "linear")),
+        ]
+LIMITS += [
+    Limit("restore: speed, a plain copy of the same extents = 1", 0.5,
+          against_copy("restore", "copy")),
+    Limit("restore: flushes", 8, lambda run: run.flushes("restore"),
+          most=True),
+    Limit("keep: speed, a plain copy of block 0 = 1", 0.5,
+          against_copy("keep", "keep-copy")),
+    Limit("keep: flushes", 8, lambda run: run.flushes("keep"), most=True),
+]
+
+
+def verdicts(runs):
+    """[(Limit, delay, figure, its least and greatest in one repetition, met)]
+    of every limit in every run."""
+    found = []
+    for limit in LIMITS:
+        for run in runs:
+            if run.delay not in limit.when:
+                continue
+            try:
+                value = limit.figure(run)
+            except KeyError:  # the quick bench leaves phases out
+                continue
+            each = [limit.figure(one) for one in run.alone()]
+            found.append((limit, run.delay, value, (min(each), max(each)),
+                          limit.met(value)))
+    return found
