@@ -2,16 +2,17 @@
 /*
  * The offline side of the bow target: what a data device carries in block 0,
  * and how to go back (restore) or forward (keep). docs/FORMAT.md has the
- * format.
+ * format and says what is proven of a damaged log.
  *
  * Everything here works through the seam of io.h. Each call checks all it
  * relies on before its first write, may be cut at any write and simply called
- * again, and leaves the device open. Memory grows with the number of log
- * entries, about 100 bytes each.
+ * again, and leaves the device open. Memory: 4 MiB and at most 128 bytes for
+ * each entry of the log, whatever it says.
  */
 #ifndef BOWLINE_BOW_H
 #define BOWLINE_BOW_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 
@@ -32,7 +33,8 @@ struct bow_info {
 	uint64_t entries;    /* in all of them */
 	uint64_t backed_up;  /* bytes that the entries cover */
 	uint64_t sector0;    /* sector of the live contents of block 0 */
-	char reason[160];    /* BOW_DAMAGED: one clause that names the fault */
+	bool restoring;	     /* a restore has begun, damaged or not */
+	char reason[160];    /* BOW_DAMAGED: one clause, the first fault */
 };
 
 /*
@@ -63,12 +65,41 @@ int bow_restore(struct dev *dev);
  */
 int bow_keep(struct dev *dev);
 
+/* What became of block 0 of a device whose log was damaged. */
+enum bow_block0 {
+	BOW_BLOCK0_OLD,	 /* as it was when state 1 began */
+	BOW_BLOCK0_LIVE, /* as the trial left it */
+	BOW_BLOCK0_LOST, /* neither is known: only the log's magic went */
+};
+
+struct bow_salvage {
+	enum bow_kind kind; /* of the log that was there */
+	uint64_t undone;    /* bytes that are as at state 1 again */
+	uint64_t left;	    /* bytes known to have been saved, not undone */
+	uint32_t unknown;   /* entries and log blocks of unknown meaning */
+	enum bow_block0 block0;
+};
+
+/*
+ * Like bow_restore(), but undoes of a log that does not add up what is proven,
+ * leaves the rest as it is, and says on `to`, with at most `lines` lines, what
+ * that is and why. The log is gone afterwards.
+ */
+int bow_salvage(struct dev *dev, FILE *to, unsigned int lines,
+		struct bow_salvage *result);
+
+/*
+ * Like bow_keep(), but a log that does not add up is dropped too; block 0
+ * becomes the best that is known. A restore in progress is refused.
+ */
+int bow_drop(struct dev *dev, struct bow_salvage *result);
+
 /*
  * Explains the log, one line an entry, newest first, with the verdict on each
- * checksum, and a last line with the verdict on the whole. Writes nothing to
- * the device. 0, also for a damaged log; -1 after error() when the device
- * could not be read.
+ * checksum, and a last line with the verdict on the whole, also in *info.
+ * Writes nothing to the device. 0, also for a damaged log; -1 after error()
+ * when the device could not be read.
  */
-int bow_inspect(struct dev *dev, FILE *to);
+int bow_inspect(struct dev *dev, FILE *to, struct bow_info *info);
 
 #endif

@@ -12,20 +12,28 @@ const char help_inspect[] =
 	"\n"
 	"DEV is a block device or an image file. Prints each log block and "
 	"each\n"
-	"entry, newest first, with the verdict on its checksum, and at the "
-	"end\n"
-	"the verdict on the whole. Stops at the first thing that does not add\n"
-	"up and says what it is. Writes nothing to DEV.\n"
+	"entry, newest first, with the verdict on it, and on the last line the\n"
+	"verdict on the whole, with the first thing that does not add up. "
+	"Writes\n"
+	"nothing to DEV.\n"
 	"\n"
-	"Exit status: 0 explained (also a damaged log), 1 cannot read, 2 "
-	"usage.\n";
+	"Exit status: 0 no log or a whole one, 1 cannot read, 2 usage, 3 a log\n"
+	"that does not add up.\n";
+
+#define DAMAGED 3
 
 static int inspect(struct dev *dev)
 {
-	return bow_inspect(dev, stdout);
+	struct bow_info info;
+
+	if (bow_inspect(dev, stdout, &info))
+		return -1;
+	return info.kind == BOW_DAMAGED ? DAMAGED : 0;
 }
 
 int cmd_inspect(int argc, char **argv)
 {
-	return offline_verb("inspect", argc, argv, DEV_READ, inspect);
+	const struct opt none[] = { { 0 } };
+
+	return offline_verb("inspect", argc, argv, none, DEV_READ, inspect);
 }

@@ -7,8 +7,8 @@
 
 struct extmap_node {
 	uint64_t start;
-	uint64_t len;
 	uint64_t from;
+	uint32_t len;
 	uint32_t priority;
 	uint32_t left;
 	uint32_t right;
@@ -59,7 +59,7 @@ static uint32_t new_node(struct extmap *map, uint64_t start, uint64_t len,
 		map->unused = N(i).left;
 	else
 		i = map->used++;
-	N(i) = (struct extmap_node){ start, len, from, next_random(map), 0, 0 };
+	N(i) = (struct extmap_node){ start, from, len, next_random(map), 0, 0 };
 	return i;
 }
 
@@ -128,18 +128,40 @@ static uint32_t trim(struct extmap *map, uint32_t tree, uint64_t key)
 	return tree;
 }
 
+/* Takes what is set in [start, end) out; the rest is in *low and *high. */
+static void cut(struct extmap *map, uint64_t start, uint64_t end, uint32_t *low,
+		uint32_t *high)
+{
+	uint32_t middle;
+
+	split(map, map->root, start, low, &middle);
+	middle = join(map, trim(map, *low, start), middle);
+	split(map, middle, end, &middle, high);
+	*high = join(map, trim(map, middle, end), *high);
+	drop(map, middle);
+}
+
 int extmap_set(struct extmap *map, uint64_t start, uint64_t len, uint64_t from)
 {
-	uint32_t low, middle, high;
+	uint32_t low, high;
 
 	if (reserve(map, 3))
 		return -1;
-	split(map, map->root, start, &low, &middle);
-	middle = join(map, trim(map, low, start), middle);
-	split(map, middle, start + len, &middle, &high);
-	high = join(map, trim(map, middle, start + len), high);
-	drop(map, middle);
+	cut(map, start, start + len, &low, &high);
 	low = join(map, low, new_node(map, start, len, from));
+	map->root = join(map, low, high);
+	return 0;
+}
+
+int extmap_unset(struct extmap *map, uint64_t start, uint64_t len)
+{
+	uint32_t low, high;
+
+	if (!extmap_hit(map, start, len))
+		return 0;
+	if (reserve(map, 2))
+		return -1;
+	cut(map, start, start + len, &low, &high);
 	map->root = join(map, low, high);
 	return 0;
 }
@@ -166,11 +188,28 @@ uint64_t extmap_get(const struct extmap *map, uint64_t pos, uint64_t *len)
 	return pos;
 }
 
-int extmap_hit(const struct extmap *map, uint64_t start, uint64_t len)
+bool extmap_next(const struct extmap *map, uint64_t pos,
+		 struct extmap_range *range)
 {
-	uint64_t run = len;
+	uint32_t i = map->root, found = 0;
 
-	if (extmap_get(map, start, &run) != start)
-		return 1;
-	return run != len;
+	while (i) {
+		if (N(i).start + N(i).len > pos) {
+			found = i;
+			i = N(i).left;
+		} else {
+			i = N(i).right;
+		}
+	}
+	if (found)
+		*range = (struct extmap_range){ N(found).start, N(found).len,
+						N(found).from };
+	return found;
+}
+
+bool extmap_hit(const struct extmap *map, uint64_t start, uint64_t len)
+{
+	struct extmap_range range;
+
+	return extmap_next(map, start, &range) && range.start < start + len;
 }

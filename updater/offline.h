@@ -7,12 +7,15 @@
 #define BOWLINE_OFFLINE_H
 
 #include "io.h"
+#include "options.h"
 
 /*
- * Takes the one argument DEV, opens it, runs run() on it, which returns 0, or
- * -1 after error(), and closes it. Returns the exit status.
+ * Takes the one argument DEV, opens it, runs run() on it, which returns an exit
+ * status, or -1 after error(), and closes it. Returns the exit status. opts as
+ * for options_parse().
  */
-int offline_verb(const char *verb, int argc, char **argv, enum dev_mode mode,
+int offline_verb(const char *verb, int argc, char **argv,
+		 const struct opt *opts, enum dev_mode mode,
 		 int (*run)(struct dev *dev));
 
 #endif

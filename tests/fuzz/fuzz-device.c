@@ -6,9 +6,12 @@
  *   - looking at a log writes nothing;
  *   - what is refused has not changed one byte;
  *   - a restore gives what undoing the entries one by one gives, and so
- *     changes nothing but the sources of entries and block 0;
+ *     changes nothing but the sources of entries and block 0; but for what
+ *     was free when the log began;
  *   - a restore or a keep that is cut and called again ends up the same;
- *   - after either there is no log.
+ *   - after either there is no log;
+ *   - a salvage, and a keep of a damaged log, are never refused for what the
+ *     log says, but for a commit or a restore that has begun.
  *
  * Checksums would keep all mutants out. With SUMS those of the newest block
  * are made right first, with SEAL its tail.
@@ -25,6 +28,7 @@ enum { SUMS = 1, SEAL = 2, SECTOR_4096 = 4, KEEP = 8 };
 struct device {
 	uint8_t *data;
 	size_t size;
+	uint8_t was_free[SECTORS_MAX]; /* by undone() */
 };
 
 static uint8_t *copy_of(const struct device *d)
@@ -78,9 +82,23 @@ static void seal(struct device *d)
 
 /* ---- undoing a log the plain way ----------------------------------------- */
 
+/* What was copied to was free; so was where the live block 0 was. */
+static void note_free(uint8_t *was_free, const struct bow_log *log, u32 i,
+		      const struct bow_step *step, u64 *live)
+{
+	u32 len = step->size / 512;
+	bool move = i && !step->checksum && step->dest == *live &&
+		    step->size == log->block_size;
+
+	memset(was_free + step->source, move, len);
+	memset(was_free + step->dest, 1, len);
+	if (move)
+		*live = step->source;
+}
+
 /* Block 0 of a copy holds a log: undoes its entries. False: that was the first
  * block. */
-static bool undo_block(uint8_t *data, size_t size)
+static bool undo_block(uint8_t *data, size_t size, uint8_t *was_free, u64 *live)
 {
 	uint8_t block[BOW_BLOCK_MAX];
 	struct bow_step step;
@@ -90,20 +108,24 @@ static bool undo_block(uint8_t *data, size_t size)
 	must(!bow_log_header(&log, data, size / 512, &why));
 	memcpy(block, data, log.block_size);
 	bow_log_block(&log, block);
+	if (!*live)
+		*live = log.sector0;
 	for (u32 i = log.count; i--;) {
 		bow_log_entry(&log, i, &step);
 		must(!bow_log_check(&log, i, &step));
 		memcpy(data + step.source * 512, data + step.dest * 512,
 		       step.size);
+		note_free(was_free, &log, i, &step, live);
 	}
 	return log.sequence;
 }
 
-static uint8_t *undone(const struct device *d)
+static uint8_t *undone(struct device *d)
 {
 	uint8_t *copy = copy_of(d);
+	u64 live = 0;
 
-	while (undo_block(copy, d->size))
+	while (undo_block(copy, d->size, d->was_free, &live))
 		;
 	return copy;
 }
@@ -133,7 +155,8 @@ static enum bow_kind look(const struct device *d, uint8_t switches)
 
 	must(!bow_probe(dev, &probed));
 	must(!bow_check(dev, &checked));
-	must(!bow_inspect(dev, sink));
+	must(!bow_inspect(dev, sink, &probed));
+	must(probed.kind == checked.kind && !bow_probe(dev, &probed));
 	if (probed.kind == BOW_DAMAGED)
 		must(checked.kind == BOW_DAMAGED);
 	must(!memdev_ops_done(dev));
@@ -162,7 +185,17 @@ static struct dev *run(const struct device *d, uint8_t switches,
 	return dev;
 }
 
-static void restore(const struct device *d, uint8_t switches, unsigned int cut,
+static bool is_undone(struct dev *dev, const struct device *d,
+		      const uint8_t *want)
+{
+	for (size_t s = 0; s < d->size / 512; s++)
+		if (!d->was_free[s] &&
+		    memcmp(memdev_data(dev) + s * 512, want + s * 512, 512))
+			return false;
+	return true;
+}
+
+static void restore(struct device *d, uint8_t switches, unsigned int cut,
 		    enum bow_kind kind)
 {
 	struct dev *dev = run(d, switches, bow_restore, 0);
@@ -173,13 +206,49 @@ static void restore(const struct device *d, uint8_t switches, unsigned int cut,
 	if (!dev)
 		return;
 	want = kind == BOW_NONE ? copy_of(d) : undone(d);
-	must(holds(dev, want, d->size));
+	must(is_undone(dev, d, want));
 	must(!bow_probe(dev, &info) && info.kind == BOW_NONE);
 	memdev_free(dev);
 	dev = run(d, switches, bow_restore, cut);
-	must(dev && holds(dev, want, d->size));
+	must(dev && is_undone(dev, d, want));
 	memdev_free(dev);
 	free(want);
+}
+
+static int salvage(struct dev *dev)
+{
+	FILE *sink = fopen("/dev/null", "w");
+	struct bow_salvage done;
+	int r = bow_salvage(dev, sink, -1, &done);
+
+	fclose(sink);
+	return r;
+}
+
+static int drop(struct dev *dev)
+{
+	struct bow_salvage done;
+
+	return bow_drop(dev, &done);
+}
+
+static void give_up(const struct device *d, uint8_t switches, unsigned int cut,
+		    int (*verb)(struct dev *))
+{
+	struct dev *dev = start(d, switches);
+	struct bow_info before, after;
+
+	must(!bow_probe(dev, &before));
+	memdev_cut(dev, cut);
+	if (verb(dev) && memdev_is_cut(dev)) {
+		memdev_reboot(dev, 2 + cut);
+		if (verb(dev))
+			must(before.restoring || before.kind == BOW_KEEPING);
+	}
+	must(!bow_probe(dev, &after));
+	if (!before.restoring && before.kind != BOW_KEEPING)
+		must(after.kind == BOW_NONE);
+	memdev_free(dev);
 }
 
 static void keep(const struct device *d, uint8_t switches, unsigned int cut)
@@ -203,7 +272,7 @@ static void keep(const struct device *d, uint8_t switches, unsigned int cut)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	unsigned int unit, cut;
-	struct device d;
+	struct device d = { 0 };
 	uint8_t switches;
 
 	if (size < 2)
@@ -224,6 +293,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	restore(&d, switches, cut, look(&d, switches));
 	if (switches & KEEP)
 		keep(&d, switches, cut);
+	give_up(&d, switches, cut, salvage);
+	give_up(&d, switches, cut, drop);
 	free(d.data);
 	return 0;
 }

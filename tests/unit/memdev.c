@@ -20,7 +20,7 @@ struct dev {
 	uint64_t size;
 	unsigned int sector;
 	struct change *first, **last; /* since then */
-	unsigned int done, cut_at;
+	unsigned int done, flushes, cut_at;
 };
 
 struct dev *memdev_new(const void *data, uint64_t size, unsigned int sector)
@@ -92,6 +92,17 @@ unsigned int memdev_ops_done(struct dev *dev)
 	return dev->done;
 }
 
+unsigned int memdev_flushes(struct dev *dev)
+{
+	return dev->flushes;
+}
+
+void memdev_settle(struct dev *dev)
+{
+	memcpy(dev->durable, dev->data, dev->size);
+	forget(dev);
+}
+
 uint8_t *memdev_data(struct dev *dev)
 {
 	return dev->data;
@@ -140,10 +151,10 @@ static int mem_flush(struct dev *dev)
 	if (memdev_is_cut(dev))
 		return -1;
 	dev->done++;
+	dev->flushes++;
 	if (memdev_is_cut(dev))
 		return -1;
-	memcpy(dev->durable, dev->data, dev->size);
-	forget(dev);
+	memdev_settle(dev);
 	return 0;
 }
 

@@ -26,7 +26,10 @@ bool memdev_is_cut(struct dev *dev);
 void memdev_reboot(struct dev *dev, unsigned int dice);
 
 unsigned int memdev_ops_done(struct dev *dev); /* writes and flushes */
+unsigned int memdev_flushes(struct dev *dev);
 uint8_t *memdev_data(struct dev *dev);
+/* What was put into memdev_data() is durable. */
+void memdev_settle(struct dev *dev);
 
 /* Runs without what the code under test has to say on standard error. */
 void memdev_quiet(void);

@@ -247,6 +247,53 @@ static void writers_log_restores(void)
 	}
 }
 
+static unsigned int flushes_of_a_restore(const struct writer_shape *shape,
+					 unsigned int seed, unsigned int steps)
+{
+	struct writer *w = writer_new(shape, seed);
+	unsigned int before, n;
+
+	while (steps--)
+		writer_step(w);
+	before = memdev_flushes(w->dev);
+	check(!bow_restore(w->dev));
+	n = memdev_flushes(w->dev) - before;
+	check(writer_is_as_at_state_1(w));
+	writer_free(w);
+	return n;
+}
+
+/*
+ * Whatever was saved, freed, used for another backup and moved in between, as
+ * long as the trial did not use all the free space there is several times over.
+ */
+static void a_restore_flushes_eight_times(void)
+{
+	static const struct writer_shape roomy[] = {
+		{ 512, 512, 800, 400 },
+		{ 1024, 512, 800, 400 },
+		{ 4096, 512, 800, 400 },
+		{ 4096, 4096, 800, 400 },
+	};
+	unsigned int most = 0, n;
+
+	for (unsigned int i = 0; i < 120 && !test_failed; i++) {
+		n = flushes_of_a_restore(&roomy[i % 4], i, 20 + i * 2);
+		most = n > most ? n : most;
+		check(n <= 8);
+	}
+	printf("     at most %u flushes\n", most);
+	check(most > 5); /* or nothing stood in its own way */
+}
+
+/* Without room to save it, every piece that is in its own way costs two. */
+static void a_full_device_restores_too(void)
+{
+	for (unsigned int i = 0; i < 8 * N_SHAPES && !test_failed; i++)
+		check(flushes_of_a_restore(&shapes[i % N_SHAPES], i, 500) <
+		      120);
+}
+
 /* A cut at any write of the writer, entering state 1 included. */
 static void a_writer_may_be_cut_anywhere(void)
 {
@@ -381,6 +428,7 @@ static void nonsense_does_no_harm(void)
 	srand(9);
 	for (int i = 0; i < 3000 && !test_failed; i++) {
 		struct dev *dev;
+		struct bow_info info;
 		FILE *sink;
 
 		memset(image, 0, sizeof(image));
@@ -395,12 +443,249 @@ static void nonsense_does_no_harm(void)
 		}
 		dev = memdev_new(image, sizeof(image), 512);
 		sink = fopen("/dev/null", "w");
-		check(!bow_inspect(dev, sink));
+		check(!bow_inspect(dev, sink, &info));
 		fclose(sink);
 		if (bow_restore(dev))
 			check(!memcmp(memdev_data(dev), image, sizeof(image)));
 		memdev_free(dev);
 	}
+}
+
+/* ---- salvage --------------------------------------------------------------
+ */
+
+/* What a salvage said it would leave: sectors, a byte each. */
+struct told {
+	uint8_t *left;
+	uint64_t sectors;
+	bool unknown; /* it said that it does not know all */
+};
+
+static void read_report(struct told *told, const char *report)
+{
+	unsigned long long from, to;
+
+	for (const char *p = report; *p; p = strchr(p, '\n') + 1) {
+		if (sscanf(p, "sectors %llu to %llu stay as they are: ", &from,
+			   &to) != 2)
+			continue;
+		check(from <= to && to < told->sectors);
+		if (to < told->sectors)
+			memset(told->left + from, 1, to + 1 - from);
+	}
+}
+
+static int salvage(struct dev *dev, struct told *told, struct bow_salvage *done)
+{
+	char *report = NULL;
+	size_t len;
+	FILE *to = open_memstream(&report, &len);
+	int r = bow_salvage(dev, to, -1, done);
+
+	fclose(to);
+	read_report(told, report);
+	told->unknown |= done->unknown;
+	free(report);
+	return r;
+}
+
+/* One flipped bit in one backup: all but what that entry saved is undone. */
+static void a_damaged_sample_is_salvaged(void)
+{
+	uint8_t *image = sample("bad_flip_backup_data.state1");
+	struct dev *dev = memdev_new(image, SAMPLE_SIZE, 512);
+	struct told told = { calloc(1, SAMPLE_SIZE / 512), SAMPLE_SIZE / 512,
+			     false };
+	struct bow_salvage done;
+	struct bow_info info;
+
+	check(!salvage(dev, &told, &done));
+	check(done.kind == BOW_DAMAGED && done.block0 == BOW_BLOCK0_OLD);
+	check(done.left == 4096 && done.undone > 10 * 4096);
+	for (uint64_t s = 0; s < told.sectors; s++)
+		check(!told.left[s] || !memcmp(memdev_data(dev) + s * 512,
+					       image + s * 512, 512));
+	check(!bow_probe(dev, &info) && info.kind == BOW_NONE);
+	memdev_free(dev);
+	free(image);
+	free(told.left);
+}
+
+static void a_whole_log_is_salvaged_whole(void)
+{
+	struct writer *w = writer_new(&shapes[0], 4);
+	struct told told = { calloc(1, 300), 300, false };
+	struct bow_salvage done;
+
+	for (int n = 0; n < 100; n++)
+		writer_step(w);
+	check(!salvage(w->dev, &told, &done));
+	check(done.kind == BOW_LOG && !done.left && !done.unknown);
+	check(writer_is_as_at_state_1(w));
+	free(told.left);
+	writer_free(w);
+}
+
+/* Flips a bit in some of the blocks that were free when state 1 began. */
+static void rot(struct writer *w, unsigned int places)
+{
+	uint32_t size = w->shape.block_size;
+
+	while (places) {
+		uint64_t block = 1 + rand() % (w->shape.blocks - 1);
+
+		if (!w->was_free[block])
+			continue;
+		memdev_data(w->dev)[block * size + rand() % size] ^= 4;
+		places--;
+	}
+	memdev_settle(w->dev);
+}
+
+static unsigned int compared;
+
+/*
+ * Every sector is as at state 1, or it was named and is as it was before. Where
+ * it is not even known what was saved there is no telling.
+ */
+static void check_salvaged(struct writer *w, const uint8_t *before,
+			   const struct told *told)
+{
+	uint32_t size = w->shape.block_size;
+
+	if (told->unknown)
+		return;
+	compared++;
+	for (uint64_t s = size / 512; s < told->sectors && !test_failed; s++) {
+		const uint8_t *now = memdev_data(w->dev) + s * 512;
+
+		if (w->was_free[s * 512 / size] ||
+		    !memcmp(now, w->at_state_1 + s * 512, 512))
+			continue;
+		check(!memcmp(now, before + s * 512, 512));
+		check(told->left[s]);
+	}
+}
+
+static void check_block0(struct writer *w, const struct bow_salvage *done)
+{
+	uint32_t size = w->shape.block_size;
+
+	if (done->block0 == BOW_BLOCK0_OLD)
+		check(!memcmp(memdev_data(w->dev), w->at_state_1, size));
+	check(!bow_log_is(memdev_data(w->dev)));
+}
+
+/* Salvages with cuts; what was said the first time counts. */
+static void check_salvage(struct writer *w, unsigned int cut)
+{
+	uint64_t size = (uint64_t)w->shape.blocks * w->shape.block_size;
+	struct told told = { calloc(1, size / 512), size / 512, false };
+	struct bow_salvage done = { 0 };
+	uint8_t *before = malloc(size);
+	unsigned int tries = 0;
+
+	memcpy(before, memdev_data(w->dev), size);
+	memdev_cut(w->dev, cut);
+	while (salvage(w->dev, &told, &done) && !test_failed) {
+		check(memdev_is_cut(w->dev));
+		memdev_reboot(w->dev, rand());
+		memdev_cut(w->dev, ++tries < 3 ? 1 + rand() % 30 : 0);
+	}
+	check_salvaged(w, before, &told);
+	if (!tries)
+		check_block0(w, &done);
+	free(before);
+	free(told.left);
+}
+
+static void rotten_backups_are_told(void)
+{
+	compared = 0;
+	for (unsigned int i = 0; i < 60 * N_SHAPES && !test_failed; i++) {
+		struct writer *w = writer_new(&shapes[i % N_SHAPES], i);
+		unsigned int ops = 10 + rand() % 100;
+
+		while (ops--)
+			writer_step(w);
+		dev_flush(w->dev);
+		rot(w, 1 + rand() % 6);
+		check_salvage(w, rand() % 2 ? 0 : 1 + rand() % 60);
+		writer_free(w);
+	}
+	check(compared > 100);
+}
+
+static void a_damaged_block_0_is_salvaged(void)
+{
+	compared = 0;
+	for (unsigned int i = 0; i < 60 * N_SHAPES && !test_failed; i++) {
+		struct writer *w = writer_new(&shapes[i % N_SHAPES], i);
+		unsigned int ops = rand() % 60, bytes = 1 + rand() % 3;
+
+		while (ops--)
+			writer_step(w);
+		dev_flush(w->dev);
+		while (bytes--)
+			memdev_data(w->dev)[4 + rand() % (w->shape.block_size -
+							  4)] = rand() >> 8;
+		memdev_settle(w->dev);
+		check_salvage(w, rand() % 2 ? 0 : 1 + rand() % 60);
+		writer_free(w);
+	}
+	check(compared > 100);
+}
+
+/* The last write never came, and its backup is bad: nothing is lost. */
+static void an_entry_without_effect_needs_no_undo(void)
+{
+	struct writer *w = writer_new(&shapes[0], 8);
+	struct told told = { calloc(1, 300), 300, false };
+	struct bow_step step = { 100, 0, 512, 0 };
+	struct bow_salvage done;
+
+	for (uint64_t b = 1; !step.dest; b++)
+		if (w->was_free[b] && b * 512 != w->live * 512)
+			step.dest = b;
+	while (w->was_free[step.source])
+		step.source++;
+	step.checksum = bow_checksum(step.source, 512,
+				     w->at_state_1 + step.source * 512, 512);
+	check(!bow_log_append(memdev_data(w->dev), &step));
+	memset(memdev_data(w->dev) + step.dest * 512, 0x5A, 512);
+	check(bow_restore(w->dev));
+	check(!salvage(w->dev, &told, &done));
+	check(done.kind == BOW_DAMAGED && !done.left && !done.unknown);
+	check(writer_is_as_at_state_1(w));
+	free(told.left);
+	writer_free(w);
+}
+
+/* Wherever a bit is flipped, but in sector0, which only the tail covers. */
+static void a_damaged_log_is_dropped(void)
+{
+	unsigned int lives = 0;
+
+	for (unsigned int i = 0; i < 40 * N_SHAPES && !test_failed; i++) {
+		struct writer *w = writer_new(&shapes[i % N_SHAPES], i);
+		unsigned int ops = rand() % 60, at;
+		struct bow_salvage done;
+
+		while (ops--)
+			writer_step(w);
+		do
+			at = 4 + rand() % 60;
+		while (at >= 20 && at < 28);
+		memdev_data(w->dev)[at] ^= 1 << rand() % 8;
+		check(!bow_drop(w->dev, &done));
+		check_block0(w, &done);
+		if (done.block0 == BOW_BLOCK0_LIVE)
+			check(!memcmp(memdev_data(w->dev), w->upper,
+				      w->shape.block_size));
+		lives += done.block0 == BOW_BLOCK0_LIVE;
+		writer_free(w);
+	}
+	check(lives > 30 * N_SHAPES);
 }
 
 static const struct test tests[] = {
@@ -412,6 +697,8 @@ static const struct test tests[] = {
 	{ "a published log can be kept", a_published_log_can_be_kept },
 	{ "a tiny device has no log", a_tiny_device_has_no_log },
 	{ "the writer's log restores", writers_log_restores },
+	{ "a restore flushes eight times", a_restore_flushes_eight_times },
+	{ "a full device restores too", a_full_device_restores_too },
 	{ "a writer may be cut anywhere", a_writer_may_be_cut_anywhere },
 	{ "a keep may be cut anywhere", a_keep_may_be_cut_anywhere },
 	{ "a begun restore is not kept", a_begun_restore_is_not_kept },
@@ -420,6 +707,13 @@ static const struct test tests[] = {
 	{ "a damaged log is refused or harmless",
 	  a_damaged_log_is_refused_or_harmless },
 	{ "nonsense does no harm", nonsense_does_no_harm },
+	{ "a damaged sample is salvaged", a_damaged_sample_is_salvaged },
+	{ "a whole log is salvaged whole", a_whole_log_is_salvaged_whole },
+	{ "rotten backups are told", rotten_backups_are_told },
+	{ "a damaged block 0 is salvaged", a_damaged_block_0_is_salvaged },
+	{ "an entry without effect needs no undo",
+	  an_entry_without_effect_needs_no_undo },
+	{ "a damaged log is dropped", a_damaged_log_is_dropped },
 };
 
 int main(void)
