@@ -23,6 +23,7 @@
 #define BOW_MAGIC_RESTORING 0x00424F57u /* a log whose restore has begun */
 #define BOW_VERSION	    0x0100
 #define BOW_HEADER_SIZE	    28
+#define BOW_HEADER_LONG	    48 /* with struct bow_sums behind it */
 #define BOW_ENTRY_SIZE	    24
 
 struct bow_header {
@@ -35,6 +36,18 @@ struct bow_header {
 	__le64 sector0;	    /* sector of the live contents of block 0 */
 } __attribute__((packed));
 BOWLINE_SIZE(struct bow_header, BOW_HEADER_SIZE);
+
+/*
+ * Ours, where a cut can tear the log block: each sum is the CRC-32C of the
+ * header, with BOW_MAGIC, count and sector0 of that state, and of its entries.
+ */
+struct bow_sums {
+	__le32 sum;
+	__le32 prev_count; /* 0: the block has just begun */
+	__le64 prev_sector0;
+	__le32 prev_sum;
+} __attribute__((packed));
+BOWLINE_SIZE(struct bow_sums, BOW_HEADER_LONG - BOW_HEADER_SIZE);
 
 struct bow_entry {
 	__le64 source;	 /* sector about to be overwritten */

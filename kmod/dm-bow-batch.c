@@ -97,6 +97,11 @@ static void drain_zeros(struct bow *bow)
 
 /* ---- planning ------------------------------------------------------------ */
 
+static u64 job_blocks(const struct bow *bow, const struct bow_job *job)
+{
+	return (job->step.size >> SECTOR_SHIFT) >> bow->shift;
+}
+
 static void begin_batch(struct bow *bow)
 {
 	struct bow_batch *batch = bow->batch;
@@ -112,9 +117,7 @@ static void begin_batch(struct bow *bow)
 	batch->roll = true;
 	batch->roll_dest = start << bow->shift;
 	/* A new block goes to disk head first, so all must fit there. */
-	batch->room = min(bow_log_capacity(bow->block_size),
-			  (bow->unit - BOW_HEADER_SIZE) / BOW_ENTRY_SIZE) -
-		      1;
+	batch->room = bow_head_entries(bow) - 1;
 }
 
 static void release_jobs(struct bow *bow, unsigned int from)
@@ -125,7 +128,7 @@ static void release_jobs(struct bow *bow, unsigned int from)
 		struct bow_job *job = &batch->jobs[--batch->n];
 
 		bow_release(bow, job->step.dest >> bow->shift,
-			    (job->step.size >> SECTOR_SHIFT) >> bow->shift);
+			    job_blocks(bow, job));
 		batch->used -= job->step.size;
 	}
 }
@@ -183,7 +186,7 @@ static int look_up(struct bow *bow, u64 pos, u64 *len)
 		return -EAGAIN;
 	for (i = 0; i < batch->n; i++) {
 		struct bow_step *step = &batch->jobs[i].step;
-		u64 n = (step->size >> SECTOR_SHIFT) >> bow->shift;
+		u64 n = job_blocks(bow, &batch->jobs[i]);
 
 		if (inside(pos, len, step->source >> bow->shift, n))
 			return 1;
@@ -193,11 +196,38 @@ static int look_up(struct bow *bow, u64 pos, u64 *len)
 	return 0;
 }
 
+/* Does a backup of pos at dest go on where the last one ended? */
+static bool goes_on(struct bow *bow, u64 pos, u64 dest)
+{
+	struct bow_batch *batch = bow->batch;
+	struct bow_job *last = &batch->jobs[batch->n - 1];
+	u64 n;
+
+	if (!batch->n || last->move || pos == bow->sector0 >> bow->shift)
+		return false;
+	n = job_blocks(bow, last);
+	return pos == (last->step.source >> bow->shift) + n &&
+	       dest == (last->step.dest >> bow->shift) + n;
+}
+
+static void new_job(struct bow *bow, u64 pos, u64 dest)
+{
+	struct bow_batch *batch = bow->batch;
+	struct bow_job *job = &batch->jobs[batch->n++];
+
+	job->bow = bow;
+	job->step.source = pos << bow->shift;
+	job->step.dest = dest << bow->shift;
+	job->step.size = 0;
+	job->step.checksum = 0;
+	job->move = job->step.source == bow->sector0;
+	job->data = bow->buf + batch->used;
+}
+
 static int add_job(struct bow *bow, u64 pos, u64 *len)
 {
 	struct bow_batch *batch = bow->batch;
 	u64 fits = (BOW_BUF_SIZE - batch->used) / bow->block_size;
-	struct bow_job *job = &batch->jobs[batch->n];
 	u64 dest;
 
 	if (!batch->room)
@@ -207,15 +237,10 @@ static int add_job(struct bow *bow, u64 pos, u64 *len)
 	if (bow_claim(bow, min(*len, fits), &dest, len))
 		return -ENOSPC;
 	prepare(bow, pos, *len, BOW_CHANGED);
-	job->bow = bow;
-	job->step.source = pos << bow->shift;
-	job->step.dest = dest << bow->shift;
-	job->step.size = *len * bow->block_size;
-	job->step.checksum = 0;
-	job->move = job->step.source == bow->sector0;
-	job->data = bow->buf + batch->used;
-	batch->used += job->step.size;
-	batch->n++;
+	if (!goes_on(bow, pos, dest))
+		new_job(bow, pos, dest);
+	batch->jobs[batch->n - 1].step.size += *len * bow->block_size;
+	batch->used += *len * bow->block_size;
 	return 0;
 }
 
@@ -286,6 +311,7 @@ static void build_log(struct bow *bow)
 	unsigned int i;
 
 	memcpy(bow->image, bow->log, size);
+	bow_log_mark(bow->image);
 	if (batch->roll)
 		bow_log_roll(bow->image, batch->roll_dest,
 			     bow_checksum(0, size, bow->log, size));
@@ -302,22 +328,31 @@ static void build_log(struct bow *bow)
 	}
 }
 
+/* The backups lie in memory one after the other, and mostly on the disk. */
+static unsigned int write_run(struct bow *bow, unsigned int i)
+{
+	struct bow_job *first = &bow->batch->jobs[i];
+	u32 size = 0;
+
+	do {
+		size += bow->batch->jobs[i++].step.size;
+	} while (i < bow->batch->n &&
+		 bow->batch->jobs[i].step.dest ==
+			 first->step.dest + (size >> SECTOR_SHIFT));
+	bow_start(bow, REQ_OP_WRITE, first->step.dest, size, first->data, true);
+	return i;
+}
+
 static int write_jobs(struct bow *bow)
 {
 	struct bow_batch *batch = bow->batch;
-	unsigned int i;
+	unsigned int i = 0;
 
-	for (i = 0; i < batch->n; i++) {
-		struct bow_job *job = &batch->jobs[i];
-
-		bow_start(bow, REQ_OP_WRITE, job->step.dest, job->step.size,
-			  job->data, true);
-	}
+	while (i < batch->n)
+		i = write_run(bow, i);
 	if (batch->roll)
 		bow_start(bow, REQ_OP_WRITE, batch->roll_dest, bow->block_size,
 			  bow->log, false);
-	else
-		bow_start_entries(bow);
 	return bow_finish(bow);
 }
 
@@ -342,8 +377,7 @@ static void settle(struct bow *bow, int err)
 			bow->sector0 = step->dest;
 		if (!err)
 			bow_ranges_set(&bow->ranges, step->source >> bow->shift,
-				       (step->size >> SECTOR_SHIFT) >>
-					       bow->shift,
+				       job_blocks(bow, &batch->jobs[i]),
 				       BOW_CHANGED);
 	}
 	spin_unlock(&bow->lock);
@@ -361,7 +395,7 @@ static int copy_and_log(struct bow *bow)
 		release_batch(bow);
 		return err;
 	}
-	err = bow_write_log(bow);
+	err = bow->batch->roll ? bow_begin_log(bow) : bow_append_log(bow);
 	settle(bow, err);
 	return err;
 }
@@ -402,19 +436,53 @@ static int clean_log(struct bow *bow)
 
 	if (!bow->log_dirty)
 		return 0;
-	memcpy(bow->image, bow->log, bow->block_size);
-	bow_start_entries(bow);
-	err = bow_finish(bow);
-	if (!err)
-		err = bow_write_log(bow);
+	err = bow_rewrite_log(bow);
 	if (err) {
-		count_error(bow, "write the log", err);
+		count_error(bow, "write block 0", err);
 		return err;
 	}
 	spin_lock(&bow->lock);
 	bow->log_dirty = false;
+	bow->commit_failed = false;
 	spin_unlock(&bow->lock);
 	return 0;
+}
+
+/* ---- changes of state ---------------------------------------------------- */
+
+/* Past the commit nobody asks what a block is. */
+static void forget_ranges(struct bow *bow)
+{
+	struct bow_ranges old;
+
+	spin_lock(&bow->lock);
+	old = bow->ranges;
+	memset(&bow->ranges, 0, sizeof(bow->ranges));
+	spin_unlock(&bow->lock);
+	bow_ranges_free(&old);
+}
+
+static int change_state(struct bow *bow, unsigned int want)
+{
+	int err;
+
+	spin_lock(&bow->lock);
+	bow->frozen = true;
+	spin_unlock(&bow->lock);
+	drain_writes(bow);
+	drain_zeros(bow);
+	if (want == BOW_CHECKPOINT)
+		err = bow_enter_checkpoint(bow);
+	else
+		err = bow_commit(bow);
+	spin_lock(&bow->lock);
+	bow->frozen = false;
+	spin_unlock(&bow->lock);
+	if (err)
+		count_error(bow, "change the state", err);
+	else if (want == BOW_COMMITTED)
+		forget_ranges(bow);
+	return err;
 }
 
 /* ---- letting go ---------------------------------------------------------- */
@@ -422,8 +490,7 @@ static int clean_log(struct bow *bow)
 /* Gets the memory for the free blocks that the write takes. */
 static void prepare_bio(struct bow *bow, struct bio *bio)
 {
-	enum bow_type type =
-		bow->state == BOW_TRIM ? BOW_UNCHANGED : BOW_CHANGED;
+	enum bow_type type = bow_taken_type(bow);
 	u64 pos = bow_first_block(bow, bio);
 	u64 end = bow_end_block(bow, bio);
 	enum bow_type found;
@@ -459,16 +526,36 @@ static void fail(struct bio *bio, blk_status_t status)
 	bio_endio(bio);
 }
 
-/* Takes writes that fit into one batch; -ENOSPC ends a write right here. */
-static void gather(struct bow *bow, struct bio_list *pending,
-		   struct bio_list *taken)
+/*
+ * What the write takes of the pool it takes first, so that none of it becomes
+ * the place of a backup that would have to make way at once.
+ */
+static int plan_whole(struct bow *bow, struct bio *bio)
+{
+	prepare_bio(bow, bio);
+	spin_lock(&bow->lock);
+	bow_take_free(bow, bio);
+	spin_unlock(&bow->lock);
+	return plan(bow, bio);
+}
+
+/*
+ * Takes writes that fit into one batch. A write for whose backup there is no
+ * room fails right here, unless that is the end of the way back: -ENOSPC.
+ */
+static int gather(struct bow *bow, struct bio_list *pending,
+		  struct bio_list *taken)
 {
 	struct bio *bio;
 	int r;
 
 	begin_batch(bow);
 	while ((bio = bio_list_pop(pending))) {
-		r = plan(bow, bio);
+		r = plan_whole(bow, bio);
+		if (r == -ENOSPC && READ_ONCE(bow->policy.release)) {
+			bio_list_add(taken, bio);
+			return r;
+		}
 		if (r == -ENOSPC) {
 			count_error(bow, "find free space for a backup", r);
 			fail(bio, BLK_STS_NOSPC);
@@ -482,8 +569,36 @@ static void gather(struct bow *bow, struct bio_list *pending,
 		bow->batch->roll_alone = r == -EAGAIN && !bow->batch->n;
 		bio_list_add(taken, bio);
 		if (r || bow->careful)
-			return;
+			break;
 	}
+	return 0;
+}
+
+/* No room, and the device goes on without a way back. */
+static void give_up(struct bow *bow)
+{
+	int err = change_state(bow, BOW_COMMITTED);
+
+	spin_lock(&bow->lock);
+	if (err)
+		bow->policy.release = false;
+	else
+		bow->released = bow->event = true;
+	spin_unlock(&bow->lock);
+	if (!err)
+		DMWARN("%s: out of space: the way back is given up",
+		       dm_device_name(bow->md));
+}
+
+/* Backs up what a number of the pending writes overwrite. */
+static int back_up(struct bow *bow, struct bio_list *pending,
+		   struct bio_list *taken)
+{
+	if (!gather(bow, pending, taken))
+		return run_batch(bow);
+	release_batch(bow);
+	give_up(bow);
+	return 0;
 }
 
 /*
@@ -500,12 +615,11 @@ static void write_batch(struct bow *bow, struct bio_list *pending)
 	bio_list_init(&taken);
 	bio_list_init(&again);
 	err = clean_log(bow);
-	gather(bow, pending, &taken);
-	alone = taken.head == taken.tail;
-	if (err)
-		release_batch(bow);
+	if (err || bow->state != BOW_CHECKPOINT)
+		bio_list_add(&taken, bio_list_pop(pending));
 	else
-		err = run_batch(bow);
+		err = back_up(bow, pending, &taken);
+	alone = taken.head == taken.tail;
 	while ((bio = bio_list_pop(&taken))) {
 		if (let_go(bow, bio))
 			continue;
@@ -549,15 +663,35 @@ static void discard(struct bow *bow, struct bio *bio)
 	bio_endio(bio);
 }
 
-/* Before blocks are given back no write to them may be under way. */
+static void hold_writes(struct bow *bow, u64 from, u64 to)
+{
+	spin_lock(&bow->lock);
+	bow->hold_from = from;
+	bow->hold_to = to;
+	spin_unlock(&bow->lock);
+}
+
+/*
+ * A block that is given back may hold a backup at once, so no write to it may
+ * be under way, or begin meanwhile.
+ */
 static void run_discards(struct bow *bow, struct bio_list *discards)
 {
+	u64 from = U64_MAX, to = 0;
 	struct bio *bio;
 
-	if (!bio_list_empty(discards) && bow->state == BOW_CHECKPOINT)
+	if (bio_list_empty(discards))
+		return;
+	bio_list_for_each (bio, discards) {
+		from = min(from, bow_first_block(bow, bio));
+		to = max(to, bow_end_block(bow, bio));
+	}
+	hold_writes(bow, from, to);
+	if (bow->state == BOW_CHECKPOINT)
 		drain_writes(bow);
 	while ((bio = bio_list_pop(discards)))
 		discard(bow, bio);
+	hold_writes(bow, 0, 0);
 }
 
 static void run_bios(struct bow *bow, struct bio_list *bios)
@@ -581,40 +715,7 @@ static void run_bios(struct bow *bow, struct bio_list *bios)
 
 /* ---- the worker ---------------------------------------------------------- */
 
-/* Past the commit nobody asks what a block is. */
-static void forget_ranges(struct bow *bow)
-{
-	struct bow_ranges old;
-
-	spin_lock(&bow->lock);
-	old = bow->ranges;
-	memset(&bow->ranges, 0, sizeof(bow->ranges));
-	spin_unlock(&bow->lock);
-	bow_ranges_free(&old);
-}
-
-static int change_state(struct bow *bow, unsigned int want)
-{
-	int err;
-
-	spin_lock(&bow->lock);
-	bow->frozen = true;
-	spin_unlock(&bow->lock);
-	drain_writes(bow);
-	drain_zeros(bow);
-	if (want == BOW_CHECKPOINT)
-		err = bow_enter_checkpoint(bow);
-	else
-		err = bow_commit(bow);
-	spin_lock(&bow->lock);
-	bow->frozen = false;
-	spin_unlock(&bow->lock);
-	if (err)
-		count_error(bow, "change the state", err);
-	else if (want == BOW_COMMITTED)
-		forget_ranges(bow);
-	return err;
-}
+/* A commit for want of room may have come before the one that is asked for. */
 
 static void obey(struct bow *bow)
 {
@@ -622,9 +723,26 @@ static void obey(struct bow *bow)
 
 	if (!want)
 		return;
-	bow->result = change_state(bow, want);
+	bow->result = want == bow->state ? 0 : change_state(bow, want);
 	WRITE_ONCE(bow->want, 0);
 	complete(&bow->changed);
+}
+
+static void tell_event(struct bow *bow)
+{
+	bool event;
+
+	spin_lock(&bow->lock);
+	bow_watch_room(bow);
+	event = bow->event;
+	bow->event = false;
+	spin_unlock(&bow->lock);
+	if (!event)
+		return;
+	mutex_lock(&bow->table_mutex);
+	if (bow->table)
+		dm_table_event(bow->table);
+	mutex_unlock(&bow->table_mutex);
 }
 
 void bow_work(struct work_struct *work)
@@ -645,5 +763,6 @@ void bow_work(struct work_struct *work)
 		run_bios(bow, &bios);
 		obey(bow);
 	}
+	tell_event(bow);
 	memalloc_noio_restore(noio);
 }

@@ -4,11 +4,11 @@
  *
  * Where the log block is larger than what the device writes as one, a cut can
  * tear it. Then
- *   - entries beyond the head go to disk before the head that counts them,
- *     under the tail of the head that does not;
- *   - then the head, which makes the new state; then the new tail;
- *   - a block that begins anew has entries in the head alone, and its entry 0
- *     says where the contents before lie, to which the tail belongs;
+ *   - entries are added by one write of the whole block: a reader sees which
+ *     are missing, and the writes they are for have not been let go;
+ *   - a block that begins anew has entries in the head alone, which is written
+ *     first; its entry 0 says where the contents before lie, to which the tail
+ *     belongs until the rest has followed;
  *   - a commit empties the head before it touches the rest.
  */
 #include <linux/blkdev.h>
@@ -105,6 +105,17 @@ static bool one_write(const struct bow *bow)
 	return bow->block_size <= bow->unit;
 }
 
+static u32 header_size(const struct bow *bow)
+{
+	return one_write(bow) ? BOW_HEADER_SIZE : BOW_HEADER_LONG;
+}
+
+u32 bow_head_entries(const struct bow *bow)
+{
+	return min(bow_log_capacity(bow->block_size, header_size(bow)),
+		   (bow->unit - header_size(bow)) / BOW_ENTRY_SIZE);
+}
+
 static int write_rest(struct bow *bow, void *block, blk_opf_t flags)
 {
 	return bow_write(bow, bow->unit >> SECTOR_SHIFT,
@@ -116,35 +127,62 @@ static int write_head(struct bow *bow, void *block)
 	return bow_write(bow, 0, bow->unit, block, REQ_PREFLUSH | REQ_FUA);
 }
 
-void bow_start_entries(struct bow *bow)
+static int write_whole(struct bow *bow, void *block)
 {
-	u32 tail = bow->block_size - sizeof(bow->tail);
-
-	if (one_write(bow) || bow_log_bytes(bow->image) <= bow->unit)
-		return;
-	/* The head on disk still counts without them: so does the tail. */
-	memcpy(bow->scratch, bow->image, tail);
-	memcpy(bow->scratch + tail, &bow->tail, sizeof(bow->tail));
-	bow_start(bow, REQ_OP_WRITE, bow->unit >> SECTOR_SHIFT,
-		  bow->block_size - bow->unit, bow->scratch + bow->unit, false);
+	return bow_write(bow, 0, bow->block_size, block,
+			 REQ_PREFLUSH | REQ_FUA);
 }
 
-int bow_write_log(struct bow *bow)
+int bow_begin_log(struct bow *bow)
 {
 	int err;
 
 	if (one_write(bow))
-		return bow_write(bow, 0, bow->block_size, bow->image,
-				 REQ_PREFLUSH | REQ_FUA);
+		return write_whole(bow, bow->image);
+	bow->rest_stale = true;
 	err = write_head(bow, bow->image);
+	if (!err && !write_rest(bow, bow->image, 0))
+		bow->rest_stale = false;
+	return err;
+}
+
+int bow_append_log(struct bow *bow)
+{
+	int err = bow->rest_stale ? write_rest(bow, bow->log, 0) : 0;
+
 	if (err)
 		return err;
-	memcpy(&bow->tail, bow->image + bow->block_size - sizeof(bow->tail),
-	       sizeof(bow->tail));
-	/* The head alone is enough; a tail that lags is understood. */
-	if (write_rest(bow, bow->image, 0))
-		DMWARN("cannot write the rest of the log block");
-	return 0;
+	bow->rest_stale = false;
+	return write_whole(bow, bow->image);
+}
+
+/*
+ * What a commit that failed left on disk is the log, or already the live block
+ * 0, or the one's head and the other's rest. The empty head is true for all of
+ * them, so a cut in between has the commit finished after all.
+ */
+static int reopen_log(struct bow *bow)
+{
+	int err;
+
+	if (one_write(bow))
+		return write_whole(bow, bow->log);
+	memcpy(bow->image, bow->log, bow->block_size);
+	bow_log_close(bow->image);
+	err = write_head(bow, bow->image);
+	if (!err)
+		err = write_rest(bow, bow->log, 0);
+	return err ? err : write_head(bow, bow->log);
+}
+
+int bow_rewrite_log(struct bow *bow)
+{
+	if (bow->state == BOW_TRIM)
+		return write_whole(bow, bow->log);
+	if (bow->commit_failed)
+		return reopen_log(bow);
+	memcpy(bow->image, bow->log, bow->block_size);
+	return bow->rest_stale ? bow_begin_log(bow) : bow_append_log(bow);
 }
 
 /* ---- changes of state ---------------------------------------------------- */
@@ -154,6 +192,7 @@ static int save_block0(struct bow *bow, u64 backup, u64 live)
 	u32 size = bow->block_size;
 	u64 dest = backup << bow->shift;
 	u64 sector0 = live << bow->shift;
+	struct bow_step first = { 0, dest, size, 0 };
 	int err;
 
 	err = bow_read(bow, 0, size, bow->scratch);
@@ -166,17 +205,24 @@ static int save_block0(struct bow *bow, u64 backup, u64 live)
 	err = bow_write(bow, dest, size, bow->scratch, 0);
 	if (!err)
 		err = bow_write(bow, sector0, size, bow->scratch, 0);
-	bow_log_start(bow->image, size, sector0, dest,
-		      bow_checksum(0, size, bow->scratch, size));
+	first.checksum = bow_checksum(0, size, bow->scratch, size);
+	bow_log_start(bow->image, size, header_size(bow), sector0, &first);
 	return err;
 }
 
-/* A log that could not be written whole may be there all the same. */
+/*
+ * A log that could not be written whole may be there all the same. Until block
+ * 0 is back nothing may be written, or a restore would mix two times.
+ */
 static void take_back_log(struct bow *bow)
 {
-	if (bow_write(bow, 0, bow->block_size, bow->scratch,
-		      REQ_PREFLUSH | REQ_FUA))
-		DMERR("cannot write block 0 back: the device may carry a log");
+	memcpy(bow->log, bow->scratch, bow->block_size);
+	if (!write_whole(bow, bow->log))
+		return;
+	DMERR("cannot write block 0 back: writes wait until that is done");
+	spin_lock(&bow->lock);
+	bow->log_dirty = true;
+	spin_unlock(&bow->lock);
 }
 
 static int start_log(struct bow *bow, u64 backup, u64 live)
@@ -185,7 +231,7 @@ static int start_log(struct bow *bow, u64 backup, u64 live)
 
 	if (err)
 		return err;
-	err = bow_write_log(bow);
+	err = bow_begin_log(bow);
 	if (err) {
 		take_back_log(bow);
 		return err;
@@ -227,8 +273,7 @@ static int put_live(struct bow *bow, void *live)
 	int err;
 
 	if (one_write(bow))
-		return bow_write(bow, 0, bow->block_size, live,
-				 REQ_PREFLUSH | REQ_FUA);
+		return write_whole(bow, live);
 	memcpy(bow->image, bow->log, bow->block_size);
 	bow_log_close(bow->image);
 	err = write_head(bow, bow->image);
@@ -244,9 +289,9 @@ int bow_commit(struct bow *bow)
 	if (!err)
 		err = put_live(bow, bow->scratch);
 	spin_lock(&bow->lock);
-	if (err)
-		bow->log_dirty = true;
-	else
+	bow->log_dirty = err;
+	bow->commit_failed = err;
+	if (!err)
 		bow->state = BOW_COMMITTED;
 	spin_unlock(&bow->lock);
 	return err;

@@ -17,14 +17,9 @@ static u32 get_le32(const void *p)
 	return le32_to_cpu(v);
 }
 
-static u32 capacity(u32 block_size, u32 header_size)
+u32 bow_log_capacity(u32 block_size, u32 header_size)
 {
 	return (block_size - TAIL_SIZE - header_size) / BOW_ENTRY_SIZE;
-}
-
-u32 bow_log_capacity(u32 block_size)
-{
-	return capacity(block_size, BOW_HEADER_SIZE);
 }
 
 u32 bow_checksum(u64 source, u32 block_size, const void *data, size_t len)
@@ -61,6 +56,19 @@ static u32 tail_for(const void *block, const struct bow_header *h)
 	crc = plat_crc32c(crc, (const u8 *)block + sizeof(*h),
 			  used - sizeof(*h));
 	return ~sum_zeros(crc, size - used);
+}
+
+/* The sum of the state with these entries and this header. */
+static u32 sum_for(const void *block, const struct bow_header *h)
+{
+	struct bow_header own = *h;
+	u32 crc;
+
+	own.magic = cpu_to_le32(BOW_MAGIC);
+	crc = plat_crc32c(~0u, (const u8 *)&own, sizeof(own));
+	return ~plat_crc32c(crc,
+			    (const u8 *)block + le16_to_cpu(h->header_size),
+			    le32_to_cpu(h->count) * BOW_ENTRY_SIZE);
 }
 
 u32 bow_log_tail(const struct bow_log *log, const void *block)
@@ -101,7 +109,7 @@ static const char *header_fault(const struct bow_log *log, u32 version)
 		return "its header size is out of bounds";
 	if (!log->count && log->magic == BOW_MAGIC_RESTORING)
 		return "it counts no entries";
-	if (log->count > capacity(log->block_size, log->header_size))
+	if (log->count > bow_log_capacity(log->block_size, log->header_size))
 		return "it counts more entries than fit";
 	if (!log->sector0 || outside(log->sector0, block, log->sectors))
 		return "the live block 0 lies outside the device";
@@ -165,15 +173,19 @@ const char *bow_log_check(const struct bow_log *log, u32 i,
 	return NULL;
 }
 
-/* Reads entry i; does it say, in bounds, that the live block 0 moved? */
-static bool is_move(const struct bow_log *log, u32 i, struct bow_step *step)
+/* Reads entry i; may it say, by its shape, that the live block 0 moved? */
+static bool like_move(const struct bow_log *log, u32 i, struct bow_step *step)
 {
 	bow_log_entry(log, i, step);
 	return i && !step->checksum && step->size == log->block_size &&
 	       !bow_log_check(log, i, step);
 }
 
-/* sector0 as it was, or will be, when the block has so many entries. */
+/*
+ * sector0 as it was, or will be, when the block has so many entries. A backup
+ * whose checksum happens to be 0 is no link of the chain of moves: nothing is
+ * backed up at sector0, and nothing from there is but by a move.
+ */
 static u64 sector0_at(const struct bow_log *log, u32 count)
 {
 	u64 sector0 = log->sector0;
@@ -181,49 +193,154 @@ static u64 sector0_at(const struct bow_log *log, u32 count)
 	u32 i;
 
 	for (i = log->count; i < count; i++) {
-		if (is_move(log, i, &step))
+		if (like_move(log, i, &step) && step.source == sector0)
 			sector0 = step.dest;
 	}
 	for (i = log->count; i > count; i--) {
-		if (is_move(log, i - 1, &step))
+		if (like_move(log, i - 1, &step) && step.dest == sector0)
 			sector0 = step.source;
 	}
 	return sector0;
 }
 
-/* Was the tail written when the block had so many entries? */
-static bool tail_fits(const struct bow_log *log, u32 magic, u32 count)
+static struct bow_header state_of(const struct bow_log *log, u32 count,
+				  u64 sector0)
 {
 	struct bow_header h;
 
 	memcpy(&h, log->block, sizeof(h));
-	h.magic = cpu_to_le32(magic);
 	h.count = cpu_to_le32(count);
-	h.sector0 = cpu_to_le64(sector0_at(log, count));
+	h.sector0 = cpu_to_le64(sector0);
+	return h;
+}
+
+/* Was the tail written when the block had so many entries? */
+static bool tail_fits(const struct bow_log *log, u32 magic, u32 count)
+{
+	struct bow_header h = state_of(log, count, sector0_at(log, count));
+
+	h.magic = cpu_to_le32(magic);
 	return tail_for(log->block, &h) == bow_log_tail(log, log->block);
 }
 
+static bool sum_fits(const struct bow_log *log, u32 sum, u32 count, u64 sector0)
+{
+	struct bow_header h = state_of(log, count, sector0);
+
+	return sum_for(log->block, &h) == sum;
+}
+
+/* ---- a write that was cut short ------------------------------------------ */
+
+/* The tail is never blank. */
+static bool blank(const struct bow_log *log, u32 from, u32 to)
+{
+	if (to > log->block_size - TAIL_SIZE)
+		to = log->block_size - TAIL_SIZE;
+	while (from < to && !log->block[from])
+		from++;
+	return from >= to;
+}
+
+static u32 sector_end(u32 at)
+{
+	return (at / BOWLINE_SECTOR + 1) * BOWLINE_SECTOR;
+}
+
+/* Does entry i go on into a sector in which nothing is? */
+static bool cut_through(const struct bow_log *log, u32 i)
+{
+	u32 from = log->header_size + i * BOW_ENTRY_SIZE;
+	u32 end = sector_end(from);
+
+	return end < from + BOW_ENTRY_SIZE &&
+	       blank(log, end, end + BOWLINE_SECTOR);
+}
+
+/* The first entry that cannot be one for want of bytes. */
+static u32 first_missing(const struct bow_log *log)
+{
+	u32 n = bow_log_capacity(log->block_size, log->header_size);
+	struct bow_step step;
+	u32 i;
+
+	for (i = 0; i < n; i++) {
+		bow_log_entry(log, i, &step);
+		if (!step.size || (i && !step.source) ||
+		    (!step.checksum && cut_through(log, i)))
+			break;
+	}
+	return i;
+}
+
+/* Is entry i missing as what a cut leaves out is: to the end of a sector? */
+static bool missing_by_sector(const struct bow_log *log, u32 i)
+{
+	u32 from = log->header_size + i * BOW_ENTRY_SIZE;
+
+	return blank(log, from, sector_end(from)) || cut_through(log, i);
+}
+
 /*
- * The head is written before the tail that goes with it, and after all
- * entries: so a tail of fewer entries is one that lags. A tail of more entries
- * says that the header's count was lowered afterwards: by a restore, or by
- * damage, when the entries it takes to make the tail fit are all there.
+ * Entries are added by one write of the block. A cut may leave out any sectors
+ * of it: then they are missing, and what is proven is the state before. What
+ * the write was to save has not been overwritten, so nothing else counts.
+ */
+static bool is_cut(struct bow_log *log, const struct bow_sums *sums)
+{
+	u32 count = le32_to_cpu(sums->prev_count);
+	u64 sector0 = le64_to_cpu(sums->prev_sector0);
+	u32 m = first_missing(log);
+
+	if (!count || m < count || m >= log->count ||
+	    !missing_by_sector(log, m) ||
+	    !sum_fits(log, le32_to_cpu(sums->prev_sum), count, sector0))
+		return false;
+	log->count = count;
+	log->sector0 = sector0;
+	return true;
+}
+
+/* Is there a count, the header's or more, that the sum or the tail is of? */
+static bool find_count(struct bow_log *log, u32 sum, bool has_sums)
+{
+	u32 n = bow_log_capacity(log->block_size, log->header_size);
+	u64 sector0;
+
+	for (; n; n--) {
+		sector0 = sector0_at(log, n);
+		if (!tail_fits(log, BOW_MAGIC, n) &&
+		    !(has_sums && sum_fits(log, sum, n, sector0)))
+			continue;
+		/* A restore that has begun lowers the count. */
+		if (log->magic == BOW_MAGIC) {
+			log->sector0 = sector0;
+			log->count = n;
+		}
+		return true;
+	}
+	return false;
+}
+
+/*
+ * A tail that does not fit is of another write than the header: by a cut, by a
+ * restore that has begun, or because damage changed the count. The state that
+ * can be proven is the one that counts.
  */
 static enum bow_tail judge_tail(struct bow_log *log)
 {
-	u32 n;
+	bool has_sums = log->header_size == BOW_HEADER_LONG;
+	struct bow_sums sums;
 
 	if (tail_fits(log, log->magic, log->count))
 		return BOW_TAIL_WHOLE;
-	for (n = capacity(log->block_size, log->header_size); n; n--) {
-		if (!tail_fits(log, BOW_MAGIC, n))
-			continue;
-		if (log->magic == BOW_MAGIC && n > log->count) {
-			log->sector0 = sector0_at(log, n);
-			log->count = n;
-		}
+	memcpy(&sums, log->block + BOW_HEADER_SIZE, sizeof(sums));
+	if (has_sums &&
+	    sum_fits(log, le32_to_cpu(sums.sum), log->count, log->sector0))
 		return BOW_TAIL_TORN;
-	}
+	if (find_count(log, le32_to_cpu(sums.sum), has_sums) ||
+	    (has_sums && is_cut(log, &sums)))
+		return BOW_TAIL_TORN;
 	return BOW_TAIL_OTHER;
 }
 
@@ -237,10 +354,10 @@ static void catch_up(struct bow_log *log)
 	u32 i;
 
 	for (i = log->count; i > 0; i--) {
-		if (!is_move(log, i - 1, &step))
+		if (!like_move(log, i - 1, &step) ||
+		    (step.source != log->sector0 && step.dest != log->sector0))
 			continue;
-		if (step.source == log->sector0)
-			log->sector0 = step.dest;
+		log->sector0 = step.dest;
 		return;
 	}
 }
@@ -274,6 +391,7 @@ static struct bow_header header_of(const void *block)
 
 static void put_entry(void *block, u32 i, const struct bow_step *step)
 {
+	struct bow_header h = header_of(block);
 	struct bow_entry e = {
 		.source = cpu_to_le64(step->source),
 		.dest = cpu_to_le64(step->dest),
@@ -281,60 +399,66 @@ static void put_entry(void *block, u32 i, const struct bow_step *step)
 		.checksum = cpu_to_le32(step->checksum),
 	};
 
-	memcpy((u8 *)block + BOW_HEADER_SIZE + i * BOW_ENTRY_SIZE, &e,
-	       sizeof(e));
+	memcpy((u8 *)block + le16_to_cpu(h.header_size) + i * BOW_ENTRY_SIZE,
+	       &e, sizeof(e));
 }
 
-static void begin(void *block, u32 block_size, u32 sequence, u64 sector0,
+static void begin(void *block, const struct bow_header *h,
 		  const struct bow_step *first)
 {
-	struct bow_header h = {
-		.magic = cpu_to_le32(BOW_MAGIC),
-		.version = cpu_to_le16(BOW_VERSION),
-		.header_size = cpu_to_le16(BOW_HEADER_SIZE),
-		.block_size = cpu_to_le32(block_size),
-		.count = cpu_to_le32(1),
-		.sequence = cpu_to_le32(sequence),
-		.sector0 = cpu_to_le64(sector0),
-	};
-
-	memset(block, 0, block_size);
-	put_header(block, &h);
+	memset(block, 0, le32_to_cpu(h->block_size));
+	put_header(block, h);
 	put_entry(block, 0, first);
 	bow_log_seal(block);
 }
 
-void bow_log_start(void *block, u32 block_size, u64 sector0, u64 dest,
-		   u32 checksum)
+void bow_log_start(void *block, u32 block_size, u32 header_size, u64 sector0,
+		   const struct bow_step *first)
 {
-	struct bow_step first = { 0, dest, block_size, checksum };
+	struct bow_header h = {
+		.magic = cpu_to_le32(BOW_MAGIC),
+		.version = cpu_to_le16(BOW_VERSION),
+		.header_size = cpu_to_le16(header_size),
+		.block_size = cpu_to_le32(block_size),
+		.count = cpu_to_le32(1),
+		.sector0 = cpu_to_le64(sector0),
+	};
 
-	begin(block, block_size, 0, sector0, &first);
+	begin(block, &h, first);
 }
 
 void bow_log_roll(void *block, u64 dest, u32 checksum)
 {
 	struct bow_header h = header_of(block);
-	u32 size = le32_to_cpu(h.block_size);
-	struct bow_step first = { 0, dest, size, checksum };
+	struct bow_step first = { 0, dest, le32_to_cpu(h.block_size),
+				  checksum };
 
-	begin(block, size, le32_to_cpu(h.sequence) + 1, le64_to_cpu(h.sector0),
-	      &first);
+	h.sequence = cpu_to_le32(le32_to_cpu(h.sequence) + 1);
+	h.count = cpu_to_le32(1);
+	begin(block, &h, &first);
 }
 
 u32 bow_log_room(const void *block)
 {
 	struct bow_header h = header_of(block);
 
-	return bow_log_capacity(le32_to_cpu(h.block_size)) -
+	return bow_log_capacity(le32_to_cpu(h.block_size),
+				le16_to_cpu(h.header_size)) -
 	       le32_to_cpu(h.count);
 }
 
-u32 bow_log_bytes(const void *block)
+void bow_log_mark(void *block)
 {
 	struct bow_header h = header_of(block);
+	struct bow_sums sums;
 
-	return BOW_HEADER_SIZE + le32_to_cpu(h.count) * BOW_ENTRY_SIZE;
+	if (le16_to_cpu(h.header_size) != BOW_HEADER_LONG)
+		return;
+	memcpy(&sums, (u8 *)block + sizeof(h), sizeof(sums));
+	sums.prev_count = h.count;
+	sums.prev_sector0 = h.sector0;
+	sums.prev_sum = sums.sum;
+	memcpy((u8 *)block + sizeof(h), &sums, sizeof(sums));
 }
 
 int bow_log_append(void *block, const struct bow_step *step)
@@ -380,7 +504,12 @@ void bow_log_seal(void *block)
 {
 	struct bow_header h = header_of(block);
 	u32 size = le32_to_cpu(h.block_size);
-	__le32 tail = cpu_to_le32(tail_for(block, &h));
+	__le32 tail, sum;
 
+	if (le16_to_cpu(h.header_size) == BOW_HEADER_LONG) {
+		sum = cpu_to_le32(sum_for(block, &h));
+		memcpy((u8 *)block + sizeof(h), &sum, sizeof(sum));
+	}
+	tail = cpu_to_le32(tail_for(block, &h));
 	memcpy((u8 *)block + size - TAIL_SIZE, &tail, sizeof(tail));
 }

@@ -7,7 +7,8 @@
  * bytes before them, taken with every byte after the last entry as zero; a
  * published writer leaves zero there. It proves which entries belong to the
  * block even when header and tail come from two different writes, as after a
- * power cut on a device whose atomic unit is smaller than the block.
+ * power cut on a device whose atomic unit is smaller than the block. There the
+ * header carries sums too, which prove a state when the tail cannot.
  */
 #ifndef DM_BOW_LOG_H
 #define DM_BOW_LOG_H
@@ -76,15 +77,22 @@ const char *bow_log_check(const struct bow_log *log, u32 i,
 
 /* ---- building ----------------------------------------------------------- */
 
-/* Entries that fit into a block of this size with a published header. */
-u32 bow_log_capacity(u32 block_size);
+/* Entries that fit into a block of this size. */
+u32 bow_log_capacity(u32 block_size, u32 header_size);
 
-/* The first block of a log: its one entry says where block 0 was saved. */
-void bow_log_start(void *block, u32 block_size, u64 sector0, u64 dest,
-		   u32 checksum);
+/*
+ * The first block of a log: its one entry says where block 0 was saved.
+ * header_size: BOW_HEADER_LONG where a cut can tear the block, else
+ * BOW_HEADER_SIZE.
+ */
+void bow_log_start(void *block, u32 block_size, u32 header_size, u64 sector0,
+		   const struct bow_step *first);
 
 /* Turns a full block, a copy of which is at dest, into the next one. */
 void bow_log_roll(void *block, u64 dest, u32 checksum);
+
+/* The block is durable as it is: a cut of the next write leads back here. */
+void bow_log_mark(void *block);
 
 /* -ENOSPC when the block is full. */
 int bow_log_append(void *block, const struct bow_step *step);
@@ -98,8 +106,7 @@ void bow_log_close(void *block);
 /* Puts the tail right after any change. */
 void bow_log_seal(void *block);
 
-u32 bow_log_room(const void *block);  /* entries that still fit */
-u32 bow_log_bytes(const void *block); /* up to the end of the last entry */
+u32 bow_log_room(const void *block); /* entries that still fit */
 
 /* The checksum of an entry's data: len bytes that were at this sector. */
 u32 bow_checksum(u64 source, u32 block_size, const void *data, size_t len);

@@ -10,13 +10,15 @@
 
 #include "dm-bow.h"
 
-#define DISCARD_MAX (1u << 21) /* sectors in one discard */
+#define DISCARD_MAX  (1u << 21) /* sectors in one discard */
+#define SMALL_DEVICE (1u << 21) /* sectors: 1 GiB */
 
 /* A table's part; struct bow is what tables share. */
 struct bow_target {
 	struct bow *bow;
 	struct dm_dev *dev;
-	bool explicit_size; /* block_size was given */
+	u32 block_size; /* 0: none was given */
+	struct bow_policy policy;
 };
 
 static LIST_HEAD(all_bows);
@@ -32,8 +34,11 @@ static struct bow_bio *bow_bio(struct bio *bio)
 /* Block 0 lies elsewhere while the log is in its place. Lock held. */
 static bool admit_zero(struct bow *bow, struct bio *bio)
 {
-	if (bow->frozen || bow->moving ||
-	    (bow->log_dirty && op_is_write(bio_op(bio))))
+	if (bow->frozen || bow->moving)
+		return false;
+	/* In state 0 it may be a log that should not be there. */
+	if (bow->log_dirty &&
+	    (bow->state == BOW_TRIM || op_is_write(bio_op(bio))))
 		return false;
 	atomic_inc(&bow->zeros);
 	bow_bio(bio)->count = BOW_ZERO;
@@ -65,8 +70,14 @@ static bool is_plain(struct bow *bow, struct bio *bio, enum bow_type becomes)
 	return true;
 }
 
-static void take_free(struct bow *bow, struct bio *bio, enum bow_type becomes)
+enum bow_type bow_taken_type(const struct bow *bow)
 {
+	return bow->state == BOW_TRIM ? BOW_UNCHANGED : BOW_CHANGED;
+}
+
+void bow_take_free(struct bow *bow, struct bio *bio)
+{
+	enum bow_type becomes = bow_taken_type(bow);
 	u64 pos = bow_first_block(bow, bio);
 	u64 end = bow_end_block(bow, bio);
 	u64 len;
@@ -76,19 +87,47 @@ static void take_free(struct bow *bow, struct bio *bio, enum bow_type becomes)
 		if (bow_ranges_find(&bow->ranges, pos, &len) == BOW_FREE)
 			bow_ranges_set(&bow->ranges, pos, len, becomes);
 	}
+	bow_watch_room(bow);
+}
+
+static bool is_held(struct bow *bow, struct bio *bio)
+{
+	return bow_first_block(bow, bio) < bow->hold_to &&
+	       bow_end_block(bow, bio) > bow->hold_from;
 }
 
 static bool admit_write(struct bow *bow, struct bio *bio)
 {
-	enum bow_type becomes =
-		bow->state == BOW_TRIM ? BOW_UNCHANGED : BOW_CHANGED;
-
-	if (bow->frozen || !is_plain(bow, bio, becomes))
+	if (bow->frozen || is_held(bow, bio) ||
+	    (bow->log_dirty && bow->state == BOW_TRIM) ||
+	    !is_plain(bow, bio, bow_taken_type(bow)))
 		return false;
-	take_free(bow, bio, becomes);
+	bow_take_free(bow, bio);
 	atomic_inc(&bow->writes[bow->generation]);
 	bow_bio(bio)->count = bow->generation ? BOW_WRITE_1 : BOW_WRITE_0;
 	return true;
+}
+
+static enum bow_level level_of(struct bow *bow)
+{
+	u64 free = bow->ranges.count[BOW_FREE] * bow->block_size;
+
+	if (bow->state != BOW_CHECKPOINT)
+		return BOW_OK;
+	if (!free)
+		return BOW_FULL;
+	return free < bow->policy.low_water ? BOW_LOW : BOW_OK;
+}
+
+void bow_watch_room(struct bow *bow)
+{
+	enum bow_level level = level_of(bow);
+
+	if (level > bow->level && bow->policy.low_water) {
+		bow->event = true;
+		queue_work(bow->wq, &bow->work);
+	}
+	bow->level = level;
 }
 
 bool bow_admit(struct bow *bow, struct bio *bio)
@@ -283,6 +322,7 @@ static void init_parts(struct bow *bow)
 	init_waitqueue_head(&bow->idle);
 	INIT_WORK(&bow->work, bow_work);
 	mutex_init(&bow->state_mutex);
+	mutex_init(&bow->table_mutex);
 	init_completion(&bow->changed);
 	init_completion(&bow->kobj_gone);
 	init_completion(&bow->batch->done);
@@ -374,23 +414,17 @@ static struct bow *find(struct mapped_device *md)
  * A table that is loaded while another bow table of the same device lives goes
  * on with its state. That only works on the same blocks.
  */
-static struct bow *get_bow(struct mapped_device *md, struct block_device *bdev,
-			   u64 sectors, u32 block_size, char **error)
+static struct bow *share(struct mapped_device *md, struct bow *new)
 {
 	struct bow *bow;
 
 	mutex_lock(&all_bows_mutex);
 	bow = find(md);
-	if (!bow) {
-		bow = create(md, bdev, sectors, block_size, error);
-		if (!IS_ERR(bow))
-			list_add(&bow->list, &all_bows);
-	} else if (bow->bdev != bdev || bow->sectors != sectors ||
-		   bow->block_size != block_size) {
-		*error = "A bow table with other parameters is live";
-		bow = ERR_PTR(-EBUSY);
+	if (!bow && new) {
+		list_add(&new->list, &all_bows);
+		bow = new;
 	}
-	if (!IS_ERR(bow))
+	if (bow)
 		bow->users++;
 	mutex_unlock(&all_bows_mutex);
 	return bow;
@@ -398,52 +432,149 @@ static struct bow *get_bow(struct mapped_device *md, struct block_device *bdev,
 
 static void put_bow(struct bow *bow)
 {
+	bool last;
+
 	mutex_lock(&all_bows_mutex);
-	if (!--bow->users) {
+	last = !--bow->users;
+	if (last)
 		list_del(&bow->list);
-		destroy(bow);
-	}
 	mutex_unlock(&all_bows_mutex);
+	if (last)
+		destroy(bow);
+}
+
+/* Nothing is read or waited for under the mutex of all. */
+static struct bow *get_bow(struct mapped_device *md, struct block_device *bdev,
+			   u64 sectors, u32 block_size, char **error)
+{
+	struct bow *bow = share(md, NULL);
+	struct bow *new;
+
+	if (!bow) {
+		new = create(md, bdev, sectors, block_size, error);
+		if (IS_ERR(new))
+			return new;
+		bow = share(md, new);
+		if (bow != new)
+			destroy(new);
+	}
+	if (bow->bdev == bdev && bow->sectors == sectors &&
+	    bow->block_size == block_size)
+		return bow;
+	put_bow(bow);
+	*error = "A bow table with other parameters is live";
+	return ERR_PTR(-EBUSY);
 }
 
 /* ---- construction -------------------------------------------------------- */
 
-static int parse_option(const char *word, u32 *block_size)
+static int parse_block_size(const char *word, struct bow_target *t)
 {
-	char dummy;
+	u32 size;
+	int err = kstrtou32(word, 10, &size);
 
-	if (sscanf(word, "block_size:%u%c", block_size, &dummy) != 1)
+	if (err || size < BOW_BLOCK_MIN || size > BOW_BLOCK_MAX ||
+	    !is_power_of_2(size))
 		return -EINVAL;
-	if (*block_size < BOW_BLOCK_MIN || *block_size > BOW_BLOCK_MAX ||
-	    !is_power_of_2(*block_size))
-		return -EINVAL;
+	t->block_size = size;
 	return 0;
 }
 
-static int parse_options(struct dm_target *ti, struct dm_arg_set *as,
-			 u32 *block_size)
+static int parse_low_water(const char *word, struct bow_target *t)
+{
+	return kstrtou64(word, 10, &t->policy.low_water);
+}
+
+static int parse_no_space(const char *word, struct bow_target *t)
+{
+	t->policy.release = !strcmp(word, "release");
+	return t->policy.release || !strcmp(word, "fail") ? 0 : -EINVAL;
+}
+
+static const struct bow_option {
+	const char *name;
+	int (*parse)(const char *word, struct bow_target *t);
+	char *error;
+} options[] = {
+	{
+		.name = "block_size:",
+		.parse = parse_block_size,
+		.error = "block_size: expected 512, 1024, 2048 or 4096",
+	},
+	{
+		.name = "low_water:",
+		.parse = parse_low_water,
+		.error = "low_water: expected bytes",
+	},
+	{
+		.name = "no_space:",
+		.parse = parse_no_space,
+		.error = "no_space: expected fail or release",
+	},
+};
+
+static const struct bow_option *find_option(const char *word)
+{
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(options); i++) {
+		if (strstarts(word, options[i].name))
+			return &options[i];
+	}
+	return NULL;
+}
+
+/* seen: a bit for each option that was there before. */
+static int parse_option(struct dm_target *ti, const char *word, u32 *seen)
+{
+	const struct bow_option *option = find_option(word);
+
+	if (!option) {
+		ti->error = "Unknown option: expected block_size:, low_water: "
+			    "or no_space:";
+		return -EINVAL;
+	}
+	if (*seen & 1u << (option - options)) {
+		ti->error = "An option is given twice";
+		return -EINVAL;
+	}
+	*seen |= 1u << (option - options);
+	ti->error = option->error;
+	return option->parse(word + strlen(option->name), ti->private);
+}
+
+static int parse_options(struct dm_target *ti, struct dm_arg_set *as)
 {
 	static const struct dm_arg args[] = {
-		{ 0, 1, "Too many optional arguments: expected at most 1" },
+		{ 0, 3, "Too many optional arguments: expected at most 3" },
 	};
 	unsigned int n;
+	u32 seen = 0;
 	int err;
 
 	if (!as->argc)
 		return 0;
 	err = dm_read_arg_group(args, as, &n, &ti->error);
-	if (err)
-		return err;
-	if (n && parse_option(dm_shift_arg(as), block_size)) {
-		ti->error = "Unknown option: expected block_size:512, 1024, "
-			    "2048 or 4096";
-		return -EINVAL;
-	}
-	if (as->argc) {
+	while (!err && n--)
+		err = parse_option(ti, dm_shift_arg(as), &seen);
+	if (!err && as->argc) {
 		ti->error = "Arguments after the last option";
-		return -EINVAL;
+		err = -EINVAL;
 	}
-	return 0;
+	return err;
+}
+
+/*
+ * As published, the device's own block; on a large device the largest that
+ * divides the table, so that memory stays small.
+ */
+static u32 default_size(u64 sectors, u32 logical)
+{
+	u32 size = sectors > SMALL_DEVICE ? BOW_BLOCK_MAX : logical;
+
+	while (size > logical && sectors & ((size >> SECTOR_SHIFT) - 1))
+		size /= 2;
+	return max(size, logical);
 }
 
 static int check_size(struct dm_target *ti, struct bow_target *t,
@@ -451,9 +582,9 @@ static int check_size(struct dm_target *ti, struct bow_target *t,
 {
 	u32 logical = bdev_logical_block_size(t->dev->bdev);
 
-	t->explicit_size = *block_size;
+	*block_size = t->block_size;
 	if (!*block_size)
-		*block_size = logical;
+		*block_size = default_size(ti->len, logical);
 	if (*block_size < logical || *block_size > BOW_BLOCK_MAX)
 		ti->error = "block_size is smaller than the device's blocks";
 	else if (ti->begin)
@@ -465,17 +596,17 @@ static int check_size(struct dm_target *ti, struct bow_target *t,
 	return -EINVAL;
 }
 
-static void announce(struct dm_target *ti, struct bow_target *t)
+static void announce(struct dm_target *ti)
 {
-	ti->private = t;
 	ti->per_io_data_size = sizeof(struct bow_bio);
 	ti->num_flush_bios = 1;
 	ti->num_discard_bios = 1;
 	ti->discards_supported = true;
 }
 
-static int open_bow(struct dm_target *ti, struct bow_target *t, u32 block_size)
+static int open_bow(struct dm_target *ti, struct bow_target *t)
 {
+	u32 block_size;
 	int err = check_size(ti, t, &block_size);
 
 	if (err)
@@ -485,50 +616,67 @@ static int open_bow(struct dm_target *ti, struct bow_target *t, u32 block_size)
 	return PTR_ERR_OR_ZERO(t->bow);
 }
 
-/* bow <dev> [<#opt> [block_size:<n>]] */
+static int open_lower(struct dm_target *ti, struct bow_target *t,
+		      const char *path)
+{
+	int err =
+		dm_get_device(ti, path, dm_table_get_mode(ti->table), &t->dev);
+
+	if (err) {
+		ti->error = "Cannot open the device";
+		return err;
+	}
+	err = open_bow(ti, t);
+	if (err)
+		dm_put_device(ti, t->dev);
+	return err;
+}
+
+/* bow <dev> [<#opt> [block_size:<n>] [low_water:<n>] [no_space:<policy>]] */
 static int bow_ctr(struct dm_target *ti, unsigned int argc, char **argv)
 {
 	struct dm_arg_set as = { argc, argv };
 	struct bow_target *t;
 	const char *path;
-	u32 block_size = 0;
 	int err;
 
 	if (!argc) {
-		ti->error = "Expected: <dev> [<#opt> [block_size:<n>]]";
+		ti->error = "Expected: <dev> [<#opt> [block_size:<n>] "
+			    "[low_water:<n>] [no_space:fail|release]]";
 		return -EINVAL;
 	}
 	path = dm_shift_arg(&as);
-	err = parse_options(ti, &as, &block_size);
-	if (err)
-		return err;
 	t = kzalloc(sizeof(*t), GFP_KERNEL);
 	if (!t) {
 		ti->error = "Cannot allocate memory";
 		return -ENOMEM;
 	}
-	err = dm_get_device(ti, path, dm_table_get_mode(ti->table), &t->dev);
-	if (err) {
-		ti->error = "Cannot open the device";
-		goto free_target;
-	}
-	err = open_bow(ti, t, block_size);
+	ti->private = t;
+	err = parse_options(ti, &as);
+	if (!err)
+		err = open_lower(ti, t, path);
 	if (err)
-		goto put_device;
-	announce(ti, t);
-	return 0;
-
-put_device:
-	dm_put_device(ti, t->dev);
-free_target:
-	kfree(t);
+		kfree(t);
+	else
+		announce(ti);
 	return err;
+}
+
+/* The table whose event it is must be there when it is told. */
+static void set_table(struct bow *bow, struct dm_table *from,
+		      struct dm_table *to)
+{
+	mutex_lock(&bow->table_mutex);
+	if (!from || bow->table == from)
+		bow->table = to;
+	mutex_unlock(&bow->table_mutex);
 }
 
 static void bow_dtr(struct dm_target *ti)
 {
 	struct bow_target *t = ti->private;
 
+	set_table(t->bow, ti->table, NULL);
 	put_bow(t->bow);
 	dm_put_device(ti, t->dev);
 	kfree(t);
@@ -561,43 +709,67 @@ static void bow_presuspend_undo(struct dm_target *ti)
 
 static void bow_resume(struct dm_target *ti)
 {
-	struct bow *bow = ((struct bow_target *)ti->private)->bow;
+	struct bow_target *t = ti->private;
+	struct bow *bow = t->bow;
 	struct kobject *disk = &disk_to_dev(dm_disk(bow->md))->kobj;
 
 	if (!bow->kobj_added && !kobject_add(&bow->kobj, disk, "bow"))
 		bow->kobj_added = true;
 	if (!bow->kobj_added)
 		DMERR("cannot create the bow folder in sysfs");
+	set_table(bow, NULL, ti->table);
+	spin_lock(&bow->lock);
+	bow->policy = t->policy;
+	bow_watch_room(bow);
+	spin_unlock(&bow->lock);
 	let_state_change(bow);
 }
 
-/* <state> <free> <backed up> <log blocks> <errors>; free and backups: bytes */
+static void emit_table(struct bow_target *t, char *result, unsigned int maxlen)
+{
+	unsigned int sz = 0;
+
+	DMEMIT("%s", t->dev->name);
+	if (t->block_size || t->policy.low_water || t->policy.release)
+		DMEMIT(" %d", !!t->block_size + !!t->policy.low_water +
+				      t->policy.release);
+	if (t->block_size)
+		DMEMIT(" block_size:%u", t->block_size);
+	if (t->policy.low_water)
+		DMEMIT(" low_water:%llu", t->policy.low_water);
+	if (t->policy.release)
+		DMEMIT(" no_space:release");
+}
+
+/*
+ * <state> <free> <backed up> <log blocks> <errors> <room>; free and backups in
+ * bytes.
+ */
+static void emit_status(struct bow *bow, char *result, unsigned int maxlen)
+{
+	static const char *const rooms[] = { "ok", "low", "full" };
+	unsigned int sz = 0;
+
+	spin_lock(&bow->lock);
+	DMEMIT("%d %llu %llu %u %llu %s", bow->state,
+	       bow->ranges.count[BOW_FREE] * bow->block_size,
+	       bow->ranges.count[BOW_BACKUP] * bow->block_size, bow->logs,
+	       bow->errors, bow->released ? "released" : rooms[level_of(bow)]);
+	spin_unlock(&bow->lock);
+}
+
 static void bow_status(struct dm_target *ti, status_type_t type,
 		       unsigned int status_flags, char *result,
 		       unsigned int maxlen)
 {
 	struct bow_target *t = ti->private;
-	struct bow *bow = t->bow;
-	unsigned int sz = 0;
 
-	switch (type) {
-	case STATUSTYPE_INFO:
-		spin_lock(&bow->lock);
-		DMEMIT("%d %llu %llu %u %llu", bow->state,
-		       bow->ranges.count[BOW_FREE] * bow->block_size,
-		       bow->ranges.count[BOW_BACKUP] * bow->block_size,
-		       bow->logs, bow->errors);
-		spin_unlock(&bow->lock);
-		break;
-	case STATUSTYPE_TABLE:
-		DMEMIT("%s", t->dev->name);
-		if (t->explicit_size)
-			DMEMIT(" 1 block_size:%u", bow->block_size);
-		break;
-	default:
+	if (type == STATUSTYPE_INFO)
+		emit_status(t->bow, result, maxlen);
+	else if (type == STATUSTYPE_TABLE)
+		emit_table(t, result, maxlen);
+	else
 		*result = '\0';
-		break;
-	}
 }
 
 /* The name that the published target's tests know. Clips *len. Lock held. */

@@ -36,6 +36,15 @@
 
 enum bow_state { BOW_TRIM = 0, BOW_CHECKPOINT = 1, BOW_COMMITTED = 2 };
 
+/* How much room there is for backups; each step down is an event. */
+enum bow_level { BOW_OK, BOW_LOW, BOW_FULL };
+
+/* What may differ between tables that follow each other. */
+struct bow_policy {
+	u64 low_water; /* bytes; below it room is low */
+	bool release;  /* without room the way back is given up */
+};
+
 /* What a bio in flight is counted as. */
 enum bow_count { BOW_PLAIN, BOW_WRITE_0, BOW_WRITE_1, BOW_ZERO };
 
@@ -79,7 +88,13 @@ struct bow {
 	bool frozen;	/* writes and block 0 wait: the state changes */
 	bool moving;	/* block 0 waits: its live copy moves */
 	bool log_dirty; /* nobody knows which log is on disk */
-	u64 sector0;	/* of the live block 0 */
+	bool released;	/* the way back was given up for want of room */
+	bool event;	/* to be told */
+	enum bow_level level;
+	struct bow_policy policy;
+	u64 hold_from; /* writes to these blocks wait for a discard */
+	u64 hold_to;
+	u64 sector0; /* of the live block 0 */
 	unsigned int generation;
 	u64 errors;
 	u32 logs;
@@ -95,17 +110,21 @@ struct bow {
 	struct work_struct work;
 	struct dm_io_client *client;
 	struct bow_batch *batch;
-	bool careful;  /* after a failure: one bio a batch */
-	void *buf;     /* BOW_BUF_SIZE, for backups */
-	void *log;     /* the log block as it is on disk */
-	void *image;   /* ... as it is to be */
-	void *scratch; /* one block */
-	__le32 tail;   /* the log block's tail on disk */
+	bool careful;	    /* after a failure: one bio a batch */
+	void *buf;	    /* BOW_BUF_SIZE, for backups */
+	void *log;	    /* the log block as it is on disk */
+	void *image;	    /* ... as it is to be */
+	void *scratch;	    /* one block */
+	bool rest_stale;    /* behind the head lies what was there before */
+	bool commit_failed; /* ... and nobody knows how far it came */
 
 	struct mutex state_mutex; /* one change of state at a time */
 	unsigned int want;	  /* 0, or the state asked for */
 	int result;
 	struct completion changed;
+
+	struct mutex table_mutex;
+	struct dm_table *table; /* the live one, whose event it is */
 
 	struct kobject kobj;
 	struct completion kobj_gone;
@@ -139,6 +158,15 @@ static inline u64 bow_end_block(const struct bow *bow, struct bio *bio)
  */
 bool bow_admit(struct bow *bow, struct bio *bio);
 
+/* What a write makes of a free block. */
+enum bow_type bow_taken_type(const struct bow *bow);
+
+/* It does so with all that it touches; their memory is there. Lock held. */
+void bow_take_free(struct bow *bow, struct bio *bio);
+
+/* Looks whether there is less room than before. Lock held. */
+void bow_watch_room(struct bow *bow);
+
 /* ---- dm-bow-batch.c -------------------------------------------------------
  */
 
@@ -162,10 +190,19 @@ void bow_start(struct bow *bow, blk_opf_t op, u64 sector, u32 len, void *mem,
 /* Waits for all that was started. 0 or -EIO. */
 int bow_finish(struct bow *bow);
 
-/* Writes bow->image to block 0, durable with everything before it. */
-int bow_write_log(struct bow *bow);
-/* Starts what has to be on disk before bow_write_log() may follow. */
-void bow_start_entries(struct bow *bow);
+/* Entries that the head of a log block holds. */
+u32 bow_head_entries(const struct bow *bow);
+
+/*
+ * Writes bow->image to block 0, durable with everything before it: as a new
+ * log block, whose entries are all in the head, or as the one that is there,
+ * bow->log, with more entries. Then the same again, after one of these or a
+ * change of state has failed. 0 or -errno, and then the disk has the one log
+ * or the other.
+ */
+int bow_begin_log(struct bow *bow);
+int bow_append_log(struct bow *bow);
+int bow_rewrite_log(struct bow *bow);
 
 /* The two changes of state; everything is drained. 0 or -errno. */
 int bow_enter_checkpoint(struct bow *bow);

@@ -59,7 +59,7 @@ def test_table_is_in_the_documentation(name):
 
 REFUSALS = re.compile(r"^\.\. errors: ([^\n]*)\n\n(.*?)\n\n\.\. end$",
                       re.S | re.M)
-SENTENCE = re.compile(r"""(?:(?:error|why)\ =|refuse\(why,|\{\ 0,\ 1,)\s*
+SENTENCE = re.compile(r"""(?:(?:error|why)\ =|refuse\(why,|\{\ 0,\ \d,)\s*
                           ((?:"[^"]*"\s*)+)""", re.X)
 
 

@@ -83,25 +83,21 @@ static void write_head(struct writer *w, const uint8_t *block)
 	dev_flush(w->dev);
 }
 
-static void write_log(struct writer *w)
+/* A new log block: the head makes it so. */
+static void begin_log(struct writer *w)
 {
-	uint32_t size = w->shape.block_size;
-
 	write_head(w, w->image);
 	write_rest(w, w->image);
-	memcpy(&w->tail, w->image + size - 4, 4);
-	memcpy(w->log, w->image, size);
+	memcpy(w->log, w->image, w->shape.block_size);
 }
 
-static void write_entries(struct writer *w)
+/* More entries: one write, which a cut may tear. */
+static void append_log(struct writer *w)
 {
-	uint8_t block[4096];
-
-	if (bow_log_bytes(w->image) <= head_size(w))
-		return;
-	memcpy(block, w->image, w->shape.block_size);
-	memcpy(block + w->shape.block_size - 4, &w->tail, 4);
-	write_rest(w, block);
+	dev_flush(w->dev);
+	dev_write(w->dev, 0, w->image, w->shape.block_size);
+	dev_flush(w->dev);
+	memcpy(w->log, w->image, w->shape.block_size);
 }
 
 /* False: no free block for the full one. */
@@ -118,23 +114,26 @@ static bool roll(struct writer *w)
 	memcpy(w->image, w->log, size);
 	bow_log_roll(w->image, sector_of(w, block),
 		     bow_checksum(0, size, w->log, size));
-	write_log(w);
+	begin_log(w);
 	return true;
 }
 
 void writer_enter(struct writer *w)
 {
 	uint32_t size = w->shape.block_size;
+	struct bow_step first = { 0, 0, size, 0 };
 	uint64_t backup;
 
 	claim(w, &backup);
 	claim(w, &w->live);
 	dev_write(w->dev, byte_of(w, backup), w->upper, size);
 	dev_write(w->dev, byte_of(w, w->live), w->upper, size);
-	bow_log_start(w->image, size, sector_of(w, w->live),
-		      sector_of(w, backup),
-		      bow_checksum(0, size, w->upper, size));
-	write_log(w);
+	first.dest = sector_of(w, backup);
+	first.checksum = bow_checksum(0, size, w->upper, size);
+	bow_log_start(w->image, size,
+		      head_size(w) < size ? BOW_HEADER_LONG : BOW_HEADER_SIZE,
+		      sector_of(w, w->live), &first);
+	begin_log(w);
 }
 
 /* ---- writes -------------------------------------------------------------- */
@@ -162,6 +161,7 @@ static bool save_all(struct writer *w, const uint64_t *blocks, int n)
 	int saved = 0;
 
 	memcpy(w->image, w->log, w->shape.block_size);
+	bow_log_mark(w->image);
 	for (int i = 0; i < n; i++) {
 		enum bow_type type = type_of(w, blocks[i]);
 		uint64_t dest;
@@ -176,10 +176,8 @@ static bool save_all(struct writer *w, const uint64_t *blocks, int n)
 		set(w, blocks[i], 1, BOW_CHANGED);
 		saved++;
 	}
-	if (saved) {
-		write_entries(w);
-		write_log(w);
-	}
+	if (saved)
+		append_log(w);
 	return true;
 }
 

@@ -29,7 +29,6 @@ struct writer {
 	uint8_t *was_free; /* a byte a block */
 	uint8_t *unknown;  /* discarded and not written since */
 	uint8_t log[4096], image[4096];
-	uint32_t tail;
 	uint64_t live; /* block with the live contents of block 0 */
 };
 

@@ -432,9 +432,13 @@ static void nonsense_does_no_harm(void)
 		FILE *sink;
 
 		memset(image, 0, sizeof(image));
-		for (int b = 0; b < 8; b++)
-			bow_log_start(image + b * 512, 512, 8, 1 + rand() % 9,
-				      rand() % 2);
+		for (int b = 0; b < 8; b++) {
+			struct bow_step first = { 0, 1 + rand() % 9, 512,
+						  rand() % 2 };
+
+			bow_log_start(image + b * 512, 512, BOW_HEADER_SIZE, 8,
+				      &first);
+		}
 		for (int n = 0; n < 12; n++) {
 			uint64_t v = numbers[rand() % 13];
 

@@ -230,6 +230,8 @@ def test_bad_tables_are_refused(disks, tmp_path):
               "/dev/vda 1 block_size:8192", "/dev/vda 1 block_size:256",
               "/dev/vda 1 block_size:", "/dev/vda 1 size:512",
               "/dev/vda 2 block_size:512 block_size:512",
+              "/dev/vda 1 low_water:", "/dev/vda 1 low_water:-1",
+              "/dev/vda 1 no_space:", "/dev/vda 1 no_space:wait",
               "/dev/vda 1 block_size:512 more", "/dev/vda x"]
     script = SETUP + "".join(
         f'fails dmsetup create bow --table "0 $sectors bow {words}"\n'
