@@ -72,7 +72,7 @@ PHASES = [
     Phase("first-4k-fsync", "randwrite", 4096, 1, 200, 129, 8, fsync=1,
           slow=60),
     Phase("first-1m-d1", "write", MIB, 1, 16, 137, 16),
-    Phase("first-1m-d8", "write", MIB, 8, 96, 153, 96, all=True,
+    Phase("first-1m-d16", "write", MIB, 16, 96, 153, 96, all=True,
           quick=True),
     Phase("rewrite-4k-d1", "randwrite", 4096, 1, 1000, 153, 96, slow=200),
     Phase("rewrite-4k-d32", "randwrite", 4096, 32, 3000, 153, 96),

@@ -40,12 +40,12 @@ def depth_gain(run):
 
 
 def requests_per_256k(run):
-    key = ("first-1m-d8", "bow")
+    key = ("first-1m-d16", "bow")
     return (run.reads(key) + run.writes(key)) / (run.data(key) / (256 << 10))
 
 
 def data_per_byte(run):
-    phase = BY_NAME["first-1m-d8"]
+    phase = BY_NAME["first-1m-d16"]
     return run.data((phase.name, "bow")) / (phase.requests(run.delay) *
                                             phase.size)
 
@@ -76,12 +76,12 @@ LIMITS = [
         "writes", "first-4k-d1"), most=True),
     Limit(FIRST + "1: flushes per write", 2, per_request(
         "flushes", "first-4k-d1"), most=True),
-    Limit("sequential 1 MiB first overwrites, depth 8: requests per 256 KiB "
+    Limit("sequential 1 MiB first overwrites, depth 16: requests per 256 KiB "
           "moved", 1.1, requests_per_256k, most=True),
-    Limit("sequential 1 MiB first overwrites, depth 8: bytes moved per byte",
+    Limit("sequential 1 MiB first overwrites, depth 16: bytes moved per byte",
           3.1, data_per_byte, most=True),
-    Limit("sequential 1 MiB first overwrites, depth 8: speed, raw = 1", 0.35,
-          speed("first-1m-d8", "bow", "raw")),
+    Limit("sequential 1 MiB first overwrites, depth 16: speed, raw = 1", 0.35,
+          speed("first-1m-d16", "bow", "raw")),
 ]
 for _name in ("rewrite", "read"):
     for _depth in (1, 32):

@@ -143,7 +143,7 @@ def verdict(run, text):
 
 @pytest.mark.parametrize("bow,met", [(2.8, True), (3.0, False)])
 def test_a_limit_is_met_or_missed(bow, met):
-    text = "sequential 1 MiB first overwrites, depth 8: speed, raw = 1"
+    text = "sequential 1 MiB first overwrites, depth 16: speed, raw = 1"
     assert verdict(model(0, bow), text) == [met]
 
 
@@ -187,7 +187,7 @@ def test_page_and_chart():
     page = report.page(runs)
     assert "| first-4k-d1 | bow | 400/s | 0 % | 1.00 |" in page
     assert "| first-4k-d1 | bow | 25/s | 0 % | 0.25 |" in page
-    assert "| first-1m-d8 | raw | 101 MB/s |" in page
+    assert "| first-1m-d16 | raw | 101 MB/s |" in page
     assert "| restore: flushes | as it is | 8.00 | 8.00 to 8.00 | at most 8 " in page
     assert "delay | 0.25 | 0.25 to 0.25 | at least 0.35 | missed |" in page
     assert page.count("| missed |") == report.summary(runs).count(" missed")
