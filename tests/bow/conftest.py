@@ -8,15 +8,17 @@ from pathlib import Path
 import pytest
 
 HERE = Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE.parent), str(HERE.parent / "vm")]
+sys.path[:0] = [str(HERE), str(HERE.parent), str(HERE.parent / "vm")]
 
+import fs  # noqa: E402
 import vm  # noqa: E402
 
 
 @pytest.fixture(scope="session")
 def fsload(tmp_path_factory):
     """The program fsload.c, made for the guest."""
-    return vm.program(HERE / "fsload.c", tmp_path_factory.mktemp("bin"))
+    return vm.program(HERE / "fsload.c", tmp_path_factory.mktemp("bin"),
+                      fs.MACHINE)
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ from test_bow import free_ranges
 
 SECTOR = 512
 CHUNK = 1 << 20
+MACHINE = "amd64"
 
 SHELL = """
 set -e
@@ -197,6 +198,7 @@ def boot(script, disks, modules, work, program, **args):
     control = work / "control"
     values = "".join(f"{name}=/dev/vd{chr(97 + i)}\n"
                      for i, name in enumerate([*disks, "CONTROL"]))
+    args.setdefault("machine", MACHINE)
     with Copier(control, disks):
         return vm.run(values + SHELL + script, disks=[*disks.values(), control],
                       modules=["dm_mod", "dm_bow", *modules], work=work,

@@ -16,8 +16,11 @@ SECTOR = 512
 
 
 class Entry:
-    def __init__(self, sector, flags, data):
+    """sectors: how many a discard takes; data has its own length."""
+
+    def __init__(self, sector, sectors, flags, data):
         self.sector = sector
+        self.sectors = sectors
         self.flags = flags
         self.data = data
 
@@ -42,7 +45,7 @@ def read(path):
             data = b"" if flags & DISCARD else \
                 log[at:at + sectors * SECTOR]
             at += len(data)
-        entries.append(Entry(sector, flags, data))
+        entries.append(Entry(sector, sectors, flags, data))
     return entries
 
 
@@ -51,9 +54,11 @@ class Disk:
 
     def __init__(self, data):
         self.durable = bytearray(data)
+        self.version = 0  # of durable
         self.cache = []
 
     def _put(self, sector, data):
+        self.version += 1
         self.durable[sector * SECTOR:sector * SECTOR + len(data)] = data
 
     def apply(self, entry):
@@ -68,13 +73,23 @@ class Disk:
         if entry.flags & FUA:
             self._put(entry.sector, entry.data)
 
+    def survivors(self, dice):
+        """[(byte, data)]: what of the cache a cut may leave. dice is a
+        random.Random, or None for a cut that takes all it may."""
+        return [(sector * SECTOR + i, data[i:i + SECTOR])
+                for sector, data in (self.cache if dice else [])
+                for i in range(0, len(data), SECTOR) if dice.random() < 0.5]
+
     def after_cut(self, dice):
-        """A disk as a cut may leave it: dice is a random.Random, or None for
-        one that loses all it may."""
+        """A disk as a cut may leave it; dice as above."""
         image = bytearray(self.durable)
-        for sector, data in self.cache if dice else []:
-            for i in range(0, len(data), SECTOR):
-                if dice.random() < 0.5:
-                    at = sector * SECTOR + i
-                    image[at:at + SECTOR] = data[i:i + SECTOR]
+        for at, data in self.survivors(dice):
+            image[at:at + len(data)] = data
         return image
+
+
+def points(entries, between):
+    """The numbers of the entries before which to cut: just before a flush the
+    most is at stake; between flushes one in so many."""
+    return [i for i, entry in enumerate(entries)
+            if entry.flags & (FLUSH | FUA) or i % between == 0]

@@ -72,11 +72,10 @@ def test_every_flush(tmp_path, scribble, block_size):  # noqa: F811
     image = tmp_path / "image"
     points = {"begin": 0, "commit": 0}
     phase = None
+    cuts = set(logwrites.points(entries, 16))
     for number, entry in enumerate(entries):
         phase = entry.mark() or phase
-        # Just before a flush the most is at stake.
-        stake = entry.flags & (logwrites.FLUSH | logwrites.FUA)
-        if phase in points and (stake or number % 16 == 0):
+        if phase in points and number in cuts:
             for tear in (None, dice):
                 image.write_bytes(disk.after_cut(tear))
                 points[phase] += 1
