@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """An independent checker of bow logs at rest, made from docs/FORMAT.md alone.
 
-    checker.py IMAGE [--published] [--begun IMAGE --free FROM-TO,...]
+    checker.py IMAGE [--published] [--unit N] [--begun IMAGE --free FROM-TO,...]
 
 or check(image, ...), which returns a Log whose `faults` is empty when the log
 is good. It judges a log more strictly than a reader has to: what a writer must
@@ -25,6 +25,8 @@ MAGIC_RESTORING = b"WOB\0"
 VERSION = 0x0100
 HEADER = struct.Struct("<4sHHIIIQ")
 ENTRY = struct.Struct("<QQII")
+SUMS = struct.Struct("<IIQI")  # ours, behind the header of a block that can tear
+LONG = HEADER.size + SUMS.size
 TAIL = 4
 
 UNKNOWN, UNCHANGED, FREE, CHANGED, BACKUP = range(5)
@@ -110,10 +112,33 @@ class Block:
             Entry(self.raw[at:at + ENTRY.size])
             for at in range(self.header_size, self.end(), ENTRY.size)]
 
-    def writer_faults(self):
+    def sum_of(self, count, sector0):
+        """Of the state of the block with this count and sector0."""
+        head = HEADER.pack(MAGIC, self.version, self.header_size, self.size,
+                           count, self.sequence, sector0)
+        end = self.header_size + ENTRY.size * count
+        return crc32c(head + self.raw[self.header_size:end])
+
+    def sums_faults(self):
+        found, count, sector0, prev = SUMS.unpack_from(self.raw, HEADER.size)
+        want = self.sum_of(self.count, self.sector0)
+        if found != want:
+            yield f"the sum is {found:08x}, not {want:08x}"
+        if count >= self.count:
+            yield f"prev_count {count} of {self.count}"
+        elif count:
+            want = self.sum_of(count, sector0)
+            if prev != want:
+                yield f"prev_sum is {prev:08x}, not {want:08x}"
+        elif sector0 or prev:
+            yield "the block has just begun, but has sums of a state before"
+
+    def writer_faults(self, unit):
         """What only our writer promises."""
-        if self.header_size != HEADER.size:
-            yield f"header size {self.header_size}, not {HEADER.size}"
+        if self.header_size != (LONG if self.size > unit else HEADER.size):
+            yield f"header size {self.header_size}, the device's unit {unit}"
+        elif self.header_size == LONG:
+            yield from self.sums_faults()
         if any(self.raw[self.end():self.size - TAIL]):
             yield "unused entry space is not zero"
         want = crc32c(self.raw[:self.size - TAIL])
@@ -143,8 +168,9 @@ class Block:
 class Log:
     """See check(). blocks: newest first. live: sector of the live block 0."""
 
-    def __init__(self, image, published):
+    def __init__(self, image, published, unit):
         self.image = image
+        self.unit = unit
         self.published = published
         self.faults = []
         self.blocks = []
@@ -187,7 +213,7 @@ class Log:
         if not found:
             block.load_entries()
             if not self.published:
-                found = list(block.writer_faults())
+                found = list(block.writer_faults(self.unit))
         for text in found:
             self.fault(block, text)
         for i, entry in enumerate(block.entries):
@@ -347,12 +373,13 @@ def blocks_of(ranges, block_size):
             for number in range(-(-start // step), end // step)}
 
 
-def check(image, begun=None, free=None, published=False):
+def check(image, begun=None, free=None, published=False, unit=SECTOR):
     """Judges the log of a device. image, begun: bytes or a path; begun is the
     device as it was when state 1 began, free what was free then, as ranges of
     sectors [(from, to), ...]. published: by a writer that is not ours, so no
-    tail, stale entries, sector0 one write late."""
-    log = Log(Image(image), published)
+    tail, stale entries, sector0 one write late. unit: the logical block size
+    of the device, what it writes as one."""
+    log = Log(Image(image), published, unit)
     log.load()
     if log.faults:
         return log
@@ -372,12 +399,13 @@ def main():
     parser = argparse.ArgumentParser(description="judges a bow log")
     parser.add_argument("image")
     parser.add_argument("--published", action="store_true")
+    parser.add_argument("--unit", type=int, default=SECTOR)
     parser.add_argument("--begun")
     parser.add_argument("--free", type=parse_ranges)
     args = parser.parse_args()
     if (args.begun is None) != (args.free is None):
         parser.error("--begun and --free go together")
-    log = check(args.image, args.begun, args.free, args.published)
+    log = check(args.image, args.begun, args.free, args.published, args.unit)
     for text in log.faults:
         print(f"{os.path.basename(args.image)}: {text}")
     entries = sum(len(block.entries) for block in log.blocks)

@@ -112,6 +112,49 @@ def edited(at, form, *values, make=simple, seal=True):
     return image
 
 
+def long_log(count=3, prev=2, prev_sector0=66):
+    """A log block of 1024 bytes, with sums: blocks of two sectors. Its last
+    write added entry 2, the move of the live block 0."""
+    def state(n, sector0):
+        return struct.pack("<4sHHIIIQ", b"BOW\0", 0x0100, 48, 1024, n, 0,
+                           sector0)
+
+    entries = [struct.pack("<QQII", 0, 64, 1024, crc32(0, fill(0) + fill(1))),
+               struct.pack("<QQII", 6, 68, 1024, crc32(3, fill(6) + fill(7))),
+               struct.pack("<QQII", 66, 70, 1024, 0)]
+    before = crc32c(state(prev, prev_sector0) + b"".join(entries[:prev]))
+    body = state(count, 70) + struct.pack(
+        "<IIQI", crc32c(state(count, 70) + b"".join(entries[:count])), prev,
+        prev_sector0, before) + b"".join(entries[:count])
+    body = body.ljust(1020, b"\0")
+    image = bytearray(begun() + bytes(64 * BLOCK))
+    put(image, 0, body + struct.pack("<I", crc32c(body)))
+    put(image, 64, fill(0) + fill(1))
+    put(image, 68, fill(6) + fill(7))
+    put(image, 70, fill(0) + fill(1))
+    return image
+
+
+def test_sums_of_a_block_that_can_tear():
+    log = check(bytes(long_log()), None, [(64, 128)])
+    assert log.faults == [] and log.live == 70
+    assert any("header size 48" in f
+               for f in check(bytes(long_log()), unit=1024).faults)
+    for bad, text in ((long_log(prev=3), "prev_count 3 of 3"),
+                      (long_log(prev=0), "just begun")):
+        assert any(text in f for f in check(bytes(bad)).faults), text
+
+
+@pytest.mark.parametrize("at,text", [(28, "the sum is"), (44, "prev_sum is"),
+                                     (36, "prev_sum is")])
+def test_a_wrong_sum_is_found(at, text):
+    image = long_log()
+    image[at] ^= 1
+    body = bytes(image[:1020])
+    put(image, 0, body + struct.pack("<I", crc32c(body)))
+    assert any(text in fault for fault in check(bytes(image)).faults)
+
+
 E = 28  # where the entries start
 BAD = {
     "magic": edited(0, "<I", 0x11574F42),

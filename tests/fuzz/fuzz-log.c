@@ -38,7 +38,9 @@ static void check_sealed(const struct bow_log *log, u8 *block)
 	struct bow_log again;
 	const char *why;
 
-	if (log->header_size != BOW_HEADER_SIZE || !log->count)
+	if ((log->header_size != BOW_HEADER_SIZE &&
+	     log->header_size != BOW_HEADER_LONG) ||
+	    !log->count)
 		return;
 	memset(block + used, 0, log->block_size - used);
 	bow_log_seal(block);
