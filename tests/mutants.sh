@@ -127,7 +127,7 @@ mutant restore-not-planned updater/state.c \
 	's/STEP_RECORD_ATTEMPT, STEP_UNDO,/STEP_RECORD_ATTEMPT,/' \
 	unit t-state
 mutant restore-not-done updater/boot.c \
-	's/r = change_data(boot, bow_restore);/r = 0;/' \
+	's/: change_data(boot, bow_restore);/: 0;/' \
 	cut t-chain one_cut_in_a_bad_update
 
 # The single store per transition.
@@ -171,7 +171,7 @@ mutant log-drop-not-planned updater/state.c \
 	's/{ STEP_RECORD_COMMIT, STEP_KEEP, MERGE }/{ STEP_RECORD_COMMIT, MERGE }/' \
 	unit t-state
 mutant log-kept-by-boot updater/boot.c \
-	'/^static int keep(struct boot/,/^}/s/return .*/return 0;/' \
+	's/int r = change_data(boot, bow_keep);/int r = 0;/' \
 	cut t-chain one_cut_in_a_good_update
 
 # The signature check.

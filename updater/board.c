@@ -11,14 +11,22 @@
 #include "env.h"
 #include "err.h"
 
-#define TEXT(field)   offsetof(struct board, field), 0
-#define NUMBER(field) offsetof(struct board, field), 1
-#define BUILD	      0, 2 /* read by the image builder only */
+enum kind { K_TEXT, K_SECONDS, K_MIB, K_CHOICE, K_BUILD };
+
+#define AT(field)	     offsetof(struct board, field)
+#define TEXT(field)	     AT(field), K_TEXT, NULL
+#define SECONDS(field)	     AT(field), K_SECONDS, NULL
+#define MIB(field)	     AT(field), K_MIB, NULL
+#define CHOICE(field, words) AT(field), K_CHOICE, words
+#define BUILD		     0, K_BUILD, NULL /* read by the image builder only */
+#define MOST_SECONDS	     86400
+#define MOST_MIB	     (1u << 24) /* 16 TiB */
 
 struct key {
 	const char *name;
 	size_t offset;
-	int kind;
+	enum kind kind;
+	const char *legal;   /* of a CHOICE, joined by '|'; the index is kept */
 	const char *initial; /* NULL: the key must be there */
 };
 
@@ -36,9 +44,14 @@ static const struct key keys[] = {
 	{ "VERSION_FILE", TEXT(version_file), "/etc/os-release" },
 	{ "KEYS", TEXT(keys), "/etc/bowline/keys" },
 	{ "HEALTH", TEXT(health), "/etc/bowline/health.d" },
-	{ "HEALTH_DEADLINE", NUMBER(health_deadline), "300" },
+	{ "HEALTH_DEADLINE", SECONDS(health_deadline), "300" },
 	{ "WATCHDOG", TEXT(watchdog), "" },
-	{ "WATCHDOG_TIMEOUT", NUMBER(watchdog_timeout), "60" },
+	{ "WATCHDOG_TIMEOUT", SECONDS(watchdog_timeout), "60" },
+	{ "BOW_BLOCK_SIZE", CHOICE(bow_block_size, "512|1024|2048|4096"),
+	  "4096" },
+	{ "BOW_LOW_WATER", MIB(bow_low_water), "0" },
+	{ "BOW_NO_SPACE", CHOICE(bow_no_space, "fail|release"), "fail" },
+	{ "BOW_DAMAGED", CHOICE(bow_damaged, "salvage|keep|stop"), "salvage" },
 	{ "ARCH", BUILD, "" },
 	{ "CARD_PARTS", BUILD, "" },
 	{ "CARD_SIZE", BUILD, "" },
@@ -69,35 +82,71 @@ struct parser {
 	bool seen[N_KEYS];
 };
 
+static unsigned int *number(struct parser *p, const struct key *key)
+{
+	return (unsigned int *)((char *)p->board + key->offset);
+}
+
 static int set_number(struct parser *p, const struct key *key,
 		      const char *value)
 {
-	unsigned int *to = (unsigned int *)((char *)p->board + key->offset);
+	bool seconds = key->kind == K_SECONDS;
+	unsigned long most = seconds ? MOST_SECONDS : MOST_MIB, n;
 	char *end;
-	unsigned long n;
 
 	errno = 0;
 	n = strtoul(value, &end, 10);
-	if (!isdigit((unsigned char)value[0]) || *end || errno || !n ||
-	    n > 86400)
-		return error("'%s' line %d: '%s=%s' is not a number of "
-			     "seconds from 1 to 86400",
-			     p->path, p->line, key->name, value);
-	*to = n;
+	if (!isdigit((unsigned char)value[0]) || *end || errno || n < seconds ||
+	    n > most)
+		return error("'%s' line %d: '%s=%s' is not a number of %s "
+			     "from %d to %lu",
+			     p->path, p->line, key->name, value,
+			     seconds ? "seconds" : "MiB", seconds, most);
+	*number(p, key) = n;
+	return 0;
+}
+
+static int set_choice(struct parser *p, const struct key *key,
+		      const char *value)
+{
+	const char *word = key->legal;
+
+	for (unsigned int i = 0; *word; i++) {
+		size_t len = strcspn(word, "|");
+
+		if (len == strlen(value) && !strncmp(word, value, len)) {
+			*number(p, key) = i;
+			return 0;
+		}
+		word += len + (word[len] == '|');
+	}
+	return error("'%s' line %d: '%s=%s' is none of %s", p->path, p->line,
+		     key->name, value, key->legal);
+}
+
+static int set_text(struct parser *p, const struct key *key, const char *value)
+{
+	if (strlen(value) >= BOARD_VALUE_MAX)
+		return error("'%s' line %d: the value of '%s' is longer than "
+			     "%d bytes",
+			     p->path, p->line, key->name, BOARD_VALUE_MAX - 1);
+	strcpy((char *)p->board + key->offset, value);
 	return 0;
 }
 
 static int set(struct parser *p, const struct key *key, const char *value)
 {
-	if (key->kind == 1)
+	switch (key->kind) {
+	case K_SECONDS:
+	case K_MIB:
 		return set_number(p, key, value);
-	if (strlen(value) >= BOARD_VALUE_MAX && key->kind == 0)
-		return error("'%s' line %d: the value of '%s' is longer than "
-			     "%d bytes",
-			     p->path, p->line, key->name, BOARD_VALUE_MAX - 1);
-	if (key->kind == 0)
-		strcpy((char *)p->board + key->offset, value);
-	return 0;
+	case K_CHOICE:
+		return set_choice(p, key, value);
+	case K_BUILD:
+		return 0;
+	default:
+		return set_text(p, key, value);
+	}
 }
 
 /* Values may stand in double quotes, as a shell reads them. */

@@ -27,7 +27,17 @@ struct board {
 	char watchdog[BOARD_VALUE_MAX];	    /* WATCHDOG: device, or "" */
 	unsigned int watchdog_timeout;	    /* seconds */
 	unsigned int health_deadline;	    /* seconds */
+	unsigned int bow_block_size;	    /* 0 to 3: 512 << it bytes */
+	unsigned int bow_low_water;	    /* MiB; 0: no event */
+	unsigned int bow_no_space;	    /* enum board_no_space */
+	unsigned int bow_damaged;	    /* enum board_damaged */
 };
+
+/* What happens to writes of a trial when there is no room to save. */
+enum board_no_space { NO_SPACE_FAIL, NO_SPACE_RELEASE };
+
+/* What happens to a data log that does not add up. */
+enum board_damaged { DAMAGED_SALVAGE, DAMAGED_KEEP, DAMAGED_STOP };
 
 /*
  * path NULL: $BOWLINE_BOARD, /run/bowline/board.conf, /etc/bowline/board.conf,

@@ -8,6 +8,7 @@
 #include "err.h"
 #include "machine.h"
 #include "state.h"
+#include "vars.h"
 
 /* ---- the facts ---- */
 
@@ -149,8 +150,6 @@ void boot_reason(const struct boot *boot, char *text, size_t room)
 		reason = boot->why_bad;
 	else if (boot->rec.phase == STAGE_EMPTY)
 		reason = "stage lost";
-	else if (boot->facts & F_TORN)
-		reason = "data log damaged";
 	else if (boot->rec.reason[0])
 		reason = boot->rec.reason;
 	else if (machine->watchdog_fired(&boot->board))
@@ -164,20 +163,41 @@ void boot_reason(const struct boot *boot, char *text, size_t room)
 	snprintf(text, room, "%s", reason);
 }
 
-/* "rolled-back ID REASON"; the reason of a rollback already stored stays. */
+/* The reason in the text of a rollback that is stored already; NULL: none. */
+static const char *stored_reason(const struct boot *boot, const char *begin)
+{
+	const char *reason = boot->env.last + strlen(begin), *next;
+
+	if (boot->env.phase != PHASE_ROLLBACK ||
+	    strncmp(boot->env.last, begin, strlen(begin)))
+		return NULL;
+	next = strstr(reason, "; ");
+	if (next &&
+	    !strncmp(reason, BOOT_DATA_DAMAGED, strlen(BOOT_DATA_DAMAGED)))
+		reason = next + 2;
+	return reason;
+}
+
+/*
+ * "rolled-back ID REASON", or "rolled-back ID OUTCOME; REASON" if the data log
+ * was damaged; the reason of a rollback already stored stays.
+ */
 static void rolled_back(const struct boot *boot, char *text, size_t room)
 {
-	char reason[64] = "data log not whole, data not restored";
-	int n = snprintf(text, room, "rolled-back %s ", update_id(boot));
+	char reason[ENV_VALUE_MAX], begin[48];
+	const char *stored;
 
-	if (!boot->salvaged && boot->env.phase == PHASE_ROLLBACK &&
-	    !strncmp(boot->env.last, text, n)) {
-		snprintf(text, room, "%s", boot->env.last);
-		return;
-	}
-	if (!boot->salvaged)
+	snprintf(begin, sizeof(begin), "rolled-back %s ", update_id(boot));
+	stored = stored_reason(boot, begin);
+	if (stored)
+		snprintf(reason, sizeof(reason), "%s", stored);
+	else
 		boot_reason(boot, reason, sizeof(reason));
-	snprintf(text + n, room - n, "%s", reason);
+	snprintf(text, room, "%s%s%s%.*s", begin, boot->outcome,
+		 boot->outcome[0] ? "; " : "",
+		 (int)(BOWLINE_TEXT_MAX - strlen(begin) -
+		       strlen(boot->outcome) - 2),
+		 reason);
 }
 
 /* ---- the steps ---- */
@@ -222,28 +242,102 @@ static int change_data(struct boot *boot, int (*change)(struct dev *data))
 	return r;
 }
 
-/* No restore is possible: block 0 goes back, the changes stay. */
-static int salvage(struct boot *boot)
-{
-	say("the log of '%s' cannot be undone: the changed data stays",
-	    boot->board.data);
-	boot->salvaged = true;
-	return change_data(boot, bow_keep);
-}
-
 static bool is_attempt(const struct boot *boot)
 {
 	return decide(boot->facts)->plan[0] == STEP_RECORD_ATTEMPT;
 }
 
-static bool log_is_damaged(const struct boot *boot)
+/* ---- a data log that does not add up: BOW_DAMAGED decides ---- */
+
+#define REPORT_LINES 20 /* on a serial console */
+
+static bool log_is_damaged(const struct boot *boot, struct bow_info *info)
 {
 	struct dev *data = dev_open(boot->board.data, DEV_READ);
-	struct bow_info info = { 0 };
-	int r = data ? bow_check(data, &info) : -1;
+	int r = data ? bow_check(data, info) : -1;
 
 	dev_close(data);
-	return !r && info.kind == BOW_DAMAGED;
+	return !r && info->kind == BOW_DAMAGED;
+}
+
+/*
+ * Says on the stage what becomes of the data, before anything is done to it: a
+ * cut may leave a log that looks whole. Also tells the next boot to check the
+ * file system, should this one not come to it. Attempts to come change that.
+ */
+static void note_outcome(struct boot *boot, const char *outcome)
+{
+	snprintf(boot->outcome, sizeof(boot->outcome), BOOT_DATA_DAMAGED ": %s",
+		 outcome);
+	say("%s", boot->outcome);
+	if (!strcmp(boot->rec.reason, boot->outcome))
+		return;
+	strcpy(boot->rec.reason, boot->outcome);
+	if (stage_note(boot->board.stage, &boot->rec))
+		error("what becomes of the data could not be noted on the "
+		      "stage");
+}
+
+static int salvage_log(struct dev *data)
+{
+	struct bow_salvage done;
+
+	if (bow_salvage(data, stdout, REPORT_LINES, &done))
+		return -1;
+	say("'%s': %llu bytes put back, %llu left as they are%s%s",
+	    dev_name(data), (unsigned long long)done.undone,
+	    (unsigned long long)done.left,
+	    done.unknown ? ", more may have been saved" : "",
+	    done.block0 == BOW_BLOCK0_LOST ? ", the first block is lost" : "");
+	return 0;
+}
+
+static int drop_log(struct dev *data)
+{
+	struct bow_salvage done;
+
+	if (bow_drop(data, &done))
+		return -1;
+	say("'%s': the changed data stays, the first block is %s",
+	    dev_name(data),
+	    done.block0 == BOW_BLOCK0_LIVE  ? "the live one"
+	    : done.block0 == BOW_BLOCK0_OLD ? "the old one"
+					    : "lost");
+	return 0;
+}
+
+/* Nothing is changed, in this boot and all that follow. */
+static int stop(struct boot *boot, bool rollback)
+{
+	char last[ENV_VALUE_MAX];
+
+	snprintf(boot->outcome, sizeof(boot->outcome),
+		 BOOT_DATA_DAMAGED ": stopped, data not mounted");
+	say("EMERGENCY: %s; 'bowline inspect %s' explains it", boot->outcome,
+	    boot->board.data);
+	if (rollback)
+		rolled_back(boot, last, sizeof(last));
+	else
+		snprintf(last, sizeof(last), "%s", boot->outcome);
+	if (strcmp(last, boot->env.last))
+		env_store_last(&boot->env, last);
+	return -1;
+}
+
+static int undo_damaged(struct boot *boot, const struct bow_info *info)
+{
+	say("the log of '%s' does not add up: %s", boot->board.data,
+	    info->reason);
+	if (boot->board.bow_damaged == DAMAGED_STOP)
+		return stop(boot, true);
+	if (boot->board.bow_damaged == DAMAGED_KEEP && !info->restoring) {
+		note_outcome(boot, "kept, data not restored");
+		return change_data(boot, drop_log);
+	}
+	if (boot->board.bow_damaged == DAMAGED_KEEP)
+		say("a restore had begun: what is proven is undone");
+	note_outcome(boot, "salvaged, in part");
+	return change_data(boot, salvage_log);
 }
 
 /*
@@ -253,19 +347,34 @@ static bool log_is_damaged(const struct boot *boot)
  */
 static int undo(struct boot *boot)
 {
+	struct bow_info info;
 	int r;
 
-	if (boot->facts & (F_TORN | F_KEEPING))
-		return salvage(boot);
-	r = change_data(boot, bow_restore);
-	if (r && !is_attempt(boot) && log_is_damaged(boot))
-		r = salvage(boot);
+	if (boot->facts & F_KEEPING) {
+		note_outcome(boot, "a commit had begun, data not restored");
+		return change_data(boot, bow_keep);
+	}
+	if (!strncmp(boot->rec.reason, BOOT_DATA_DAMAGED,
+		     strlen(BOOT_DATA_DAMAGED)))
+		strcpy(boot->outcome, boot->rec.reason);
+	r = boot->facts & F_TORN ? -1 : change_data(boot, bow_restore);
+	if (r && !is_attempt(boot) && log_is_damaged(boot, &info))
+		r = undo_damaged(boot, &info);
 	return r;
 }
 
+/* What was decided for stays decided: only block 0 is in doubt. */
 static int keep(struct boot *boot)
 {
-	return change_data(boot, bow_keep);
+	struct bow_info info;
+	int r = change_data(boot, bow_keep);
+
+	if (!r || !log_is_damaged(boot, &info))
+		return r;
+	if (boot->board.bow_damaged == DAMAGED_STOP)
+		return stop(boot, false);
+	note_outcome(boot, "kept");
+	return change_data(boot, info.restoring ? salvage_log : drop_log);
 }
 
 static int store(struct boot *boot, enum step step)
@@ -299,9 +408,27 @@ static int mount_system(struct boot *boot, enum system_mode mode,
 	return machine->mount_system(&boot->board, &boot->rec, mode, sysroot);
 }
 
+/*
+ * After a log that was damaged, whatever could be done about it: the system
+ * that is going to run checks the data before it is mounted.
+ */
+static void check_data(struct boot *boot, const char *sysroot)
+{
+	struct stage_record rec = boot->rec;
+
+	if (strncmp(rec.reason, BOOT_DATA_DAMAGED, strlen(BOOT_DATA_DAMAGED)))
+		return;
+	machine->check_data(&boot->board, sysroot);
+	snprintf(rec.reason, sizeof(rec.reason), "checked, %.54s",
+		 boot->rec.reason);
+	if (record(boot, &rec))
+		error("the next boot checks the data again");
+}
+
 /* In an ordinary boot a system without its data is better than no system. */
 static int mount_data_plain(struct boot *boot, const char *sysroot)
 {
+	check_data(boot, sysroot);
 	if (machine->mount_data(&boot->board, sysroot, false))
 		say("going on without '%s'", boot->board.data_mount);
 	return 0;
@@ -339,6 +466,13 @@ static int run_step(struct boot *boot, enum step step, const char *sysroot)
 	}
 }
 
+/* Data under a log must not be mounted, whatever the log is worth. */
+static bool may_follow(enum step step, bool only_system)
+{
+	return !only_system ||
+	       (step >= STEP_SYSTEM_PLAIN && step <= STEP_SYSTEM_MERGE);
+}
+
 static bool is_mount(enum step step)
 {
 	return step >= STEP_SYSTEM_PLAIN && step <= STEP_DATA_BOW;
@@ -356,17 +490,17 @@ static void note_failure(struct boot *boot, enum step step)
 /*
  * Outside of an attempt the device must come up whatever fails. A store or a
  * record that fails is repeated by the next boot, which finds the same facts.
- * Data that could not be restored or kept must not be declared so: then only
- * the mounts are left.
+ * Data that could not be restored or kept must not be declared so, nor mounted:
+ * then the system comes up without it.
  */
 static int run_plan(struct boot *boot, const enum step *plan,
 		    const char *sysroot)
 {
 	bool attempt = is_attempt(boot);
-	bool only_mounts = false;
+	bool only_system = false;
 
 	for (; *plan != STEP_END; plan++) {
-		if (only_mounts && !is_mount(*plan))
+		if (!may_follow(*plan, only_system))
 			continue;
 		say("step %s", step_name(*plan));
 		if (!run_step(boot, *plan, sysroot))
@@ -377,7 +511,7 @@ static int run_plan(struct boot *boot, const enum step *plan,
 			return -1;
 		say("step %s failed: the next boot tries it again",
 		    step_name(*plan));
-		only_mounts |= *plan == STEP_UNDO || *plan == STEP_KEEP;
+		only_system |= *plan == STEP_UNDO || *plan == STEP_KEEP;
 	}
 	return 0;
 }

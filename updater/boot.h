@@ -11,6 +11,9 @@
 #include "env.h"
 #include "stage.h"
 
+/* How the record's reason begins when the data log was damaged. */
+#define BOOT_DATA_DAMAGED "data log damaged"
+
 struct boot {
 	struct board board;
 	struct cmdline cmd;
@@ -18,7 +21,7 @@ struct boot {
 	struct stage_record rec;
 	unsigned int facts; /* enum fact, one bit of every group */
 	char why_bad[64];   /* why the staged update is F_BAD, or "" */
-	bool salvaged;	    /* data could not be restored as it was */
+	char outcome[64];   /* what became of a damaged data log, or "" */
 };
 
 /*

@@ -378,11 +378,6 @@ static int load_entries(struct chain *c)
 /* ---- log blocks
  * -------------------------------------------------------------- */
 
-static uint32_t capacity(const struct bow_log *log)
-{
-	return (log->block_size - 4 - log->header_size) / BOW_ENTRY_SIZE;
-}
-
 /*
  * A block that is not what its tail says was damaged somewhere; maybe in its
  * count. Whatever was written after the counted entries may be entries, too:
@@ -393,7 +388,9 @@ static void count_all(struct bow_log *log)
 	static const struct bow_step none;
 	struct bow_step step;
 
-	while (log->count < capacity(log)) {
+	uint32_t most = bow_log_capacity(log->block_size, log->header_size);
+
+	while (log->count < most) {
 		bow_log_entry(log, log->count, &step);
 		if (!memcmp(&step, &none, sizeof(step)))
 			return;
@@ -451,7 +448,6 @@ static void guess(struct chain *c, struct bow_log *log, uint32_t size)
 	const char *why;
 
 	log->magic = log->magic == BOW_MAGIC_RESTORING ? log->magic : BOW_MAGIC;
-	log->header_size = BOW_HEADER_SIZE;
 	log->sequence = 0;
 	log->count = 1;
 	if (bow_log_is(c->buf) &&
@@ -463,30 +459,40 @@ static void guess(struct chain *c, struct bow_log *log, uint32_t size)
 		log->sector0 = 0;
 }
 
-/* Its header cannot be read: does entry 0 prove one block size? 1, 0, -1. */
-static int guess_header(struct chain *c, struct log_block *b)
+/* Does entry 0 prove these sizes? 1, 0, -1. */
+static int try_sizes(struct chain *c, struct log_block *b, uint32_t block_size,
+		     uint32_t header_size)
 {
 	struct bow_log *log = &b->log;
-	int r = 0;
+	int r;
 
 	log->block = b->block;
-	log->header_size = BOW_HEADER_SIZE;
-	for (uint32_t size = BOW_BLOCK_MIN; size <= BOW_BLOCK_MAX; size *= 2) {
-		log->block_size = size;
-		if (size > dev_size(c->dev))
-			break;
-		if (read_at(c, 0, b->block, size / BOWLINE_SECTOR))
-			return -1;
-		r = is_saved(c, log);
-		if (!r)
-			continue;
-		if (r > 0) {
-			guess(c, log, size);
-			count_all(log);
-		}
-		return r;
+	log->block_size = block_size;
+	log->header_size = header_size;
+	if (block_size > dev_size(c->dev))
+		return 0;
+	if (read_at(c, 0, b->block, block_size / BOWLINE_SECTOR))
+		return -1;
+	r = is_saved(c, log);
+	if (r > 0) {
+		guess(c, log, block_size);
+		count_all(log);
 	}
-	return 0;
+	return r;
+}
+
+/* The header of block 0 cannot be read: entry 0 may tell what it was. */
+static int guess_header(struct chain *c, struct log_block *b)
+{
+	int r = 0;
+
+	for (uint32_t size = BOW_BLOCK_MIN; !r && size <= BOW_BLOCK_MAX;
+	     size *= 2) {
+		r = try_sizes(c, b, size, BOW_HEADER_SIZE);
+		if (!r)
+			r = try_sizes(c, b, size, BOW_HEADER_LONG);
+	}
+	return r;
 }
 
 /* 1: the block can be used, 0: it cannot, -1. Faults of it are noted. */

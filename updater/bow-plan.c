@@ -71,9 +71,10 @@ static void one_entry(struct chain *c, uint8_t *block, uint32_t sequence,
 {
 	struct bow_header *h = (struct bow_header *)block;
 	uint32_t size = c->info->block_size;
+	const struct bow_step first = { 0, dest, size,
+					bow_checksum(0, size, contents, size) };
 
-	bow_log_start(block, size, dest, dest,
-		      bow_checksum(0, size, contents, size));
+	bow_log_start(block, size, BOW_HEADER_SIZE, dest, &first);
 	h->magic = cpu_to_le32(BOW_MAGIC_RESTORING);
 	h->sequence = cpu_to_le32(sequence);
 	bow_log_seal(block);
@@ -92,11 +93,17 @@ static int put_one_entry(struct chain *c, uint32_t sequence, uint64_t dest,
 
 static int put_mark(struct chain *c, uint32_t log, uint32_t count)
 {
-	struct bow_header *h = (struct bow_header *)c->logs[log].block;
+	struct log_block *b = &c->logs[log];
+	struct bow_header *h = (struct bow_header *)b->block;
 	uint32_t len = chain_atomic(c) ? c->info->block_size : BOW_HEAD;
 
 	h->magic = cpu_to_le32(BOW_MAGIC_RESTORING);
 	h->count = cpu_to_le32(count);
+	/* The sum in the head proves it, without what a cut left out. */
+	if (b->log.header_size == BOW_HEADER_LONG && !b->fault) {
+		h->sector0 = cpu_to_le64(b->log.sector0);
+		bow_log_seal(b->block);
+	}
 	return chain_put(c, 0, h, len);
 }
 
@@ -409,7 +416,9 @@ static int reserve(struct new_log *n)
 {
 	struct plan *p = n->p;
 	struct chain *c = p->c;
-	uint32_t each = bow_log_capacity(c->info->block_size) - 1, pieces;
+	uint32_t each = bow_log_capacity(c->info->block_size, BOW_HEADER_SIZE) -
+			1,
+		 pieces;
 	uint64_t size = pool_size(p, &pieces);
 	/* Each piece of the pool may cut a move in two. */
 	uint64_t blocks = ((uint64_t)p->waiting + pieces + each - 1) / each;
@@ -436,6 +445,8 @@ static int begin_log(struct new_log *n)
 {
 	struct chain *c = n->p->c;
 	uint32_t size = c->info->block_size;
+	struct bow_step first = { 0, 0, size,
+				  bow_checksum(0, size, c->original, size) };
 
 	n->origin = c->origin;
 	if (must_save(n, c->origin, block_sectors(c))) {
@@ -444,8 +455,8 @@ static int begin_log(struct new_log *n)
 			return -1;
 	}
 	n->used = 1;
-	bow_log_start(n->block, size, n->origin, n->origin,
-		      bow_checksum(0, size, c->original, size));
+	first.dest = n->origin;
+	bow_log_start(n->block, size, BOW_HEADER_SIZE, n->origin, &first);
 	return 0;
 }
 

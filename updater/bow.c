@@ -97,11 +97,12 @@ int bow_restore(struct dev *dev)
 static int put_live(struct chain *c, uint64_t from, const uint8_t *live)
 {
 	uint32_t size = c->info->block_size;
+	const struct bow_step first = { 0, from, size, 0 };
 	uint8_t log[BOW_BLOCK_MAX];
 
 	if (chain_atomic(c))
 		return chain_put(c, 0, live, size);
-	bow_log_start(log, size, from, from, 0);
+	bow_log_start(log, size, BOW_HEADER_SIZE, from, &first);
 	bow_log_close(log);
 	if (chain_put(c, 0, log, BOW_HEAD) ||
 	    chain_put(c, BOW_HEAD, live + BOW_HEAD, size - BOW_HEAD))

@@ -252,6 +252,13 @@ int env_store_undone(struct env *env, char base, const char *last)
 	return store(env, pairs, sizeof(pairs) / sizeof(pairs[0]));
 }
 
+int env_store_last(struct env *env, const char *last)
+{
+	const struct env_pair pair = { vars[VAR_LAST].name, last };
+
+	return store(env, &pair, 1);
+}
+
 int env_store_idle(struct env *env, const char *last)
 {
 	const struct env_pair pairs[] = {

@@ -77,6 +77,8 @@ int env_store_commit(struct env *env, char slot, const char *id);
 int env_store_rollback(struct env *env, const char *last);
 int env_store_undone(struct env *env, char base, const char *last);
 int env_store_idle(struct env *env, const char *last);
+/* Nothing but bowline_last. */
+int env_store_last(struct env *env, const char *last);
 
 const char *phase_name(enum phase phase);
 static inline char other_slot(char slot)

@@ -17,6 +17,7 @@
 #include "bundle.h"
 #include "dm.h"
 #include "err.h"
+#include "fsck.h"
 #include "machine.h"
 #include "watchdog.h"
 
@@ -182,12 +183,68 @@ static int bow_state(const char *state)
 	return r;
 }
 
+void machine_bow_table(struct bow_table *t, const struct board *board,
+		       uint64_t sectors, unsigned int logical)
+{
+	char options[3][32] = { "", "", "" };
+	unsigned int size = 512u << board->bow_block_size, n = 1;
+
+	while (size > 512 && sectors * BOWLINE_SECTOR % size)
+		size /= 2;
+	if (size < logical)
+		size = logical;
+	snprintf(options[0], sizeof(options[0]), " block_size:%u", size);
+	if (board->bow_low_water)
+		snprintf(options[n++], sizeof(options[0]), " low_water:%llu",
+			 (unsigned long long)board->bow_low_water << 20);
+	if (board->bow_no_space == NO_SPACE_RELEASE)
+		snprintf(options[n++], sizeof(options[0]), " no_space:release");
+	t->block_size = size;
+	t->dm = (struct dm_table){ "bow", sectors, t->params, false };
+	snprintf(t->params, sizeof(t->params), "%s %u%s%s%s", board->data, n,
+		 options[0], options[1], options[2]);
+}
+
+int machine_bow_status(struct bow_status *s, const char *line)
+{
+	strcpy(s->space, "ok");
+	if (sscanf(line,
+		   "%u %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64 " %15s",
+		   &s->state, &s->free, &s->backed_up, &s->logs, &s->errors,
+		   s->space) < 5)
+		return error("the target 'bow' says '%s', not STATE FREE "
+			     "SAVED LOGS ERRORS",
+			     line);
+	s->exists = true;
+	return 0;
+}
+
+static int real_bow_status(struct bow_status *status)
+{
+	struct dm_state dm;
+
+	memset(status, 0, sizeof(*status));
+	if (dm_look(DM_DATA, &dm))
+		return -1;
+	if (!dm.exists || strcmp(dm.target, "bow"))
+		return 0;
+	return machine_bow_status(status, dm.status);
+}
+
 static int make_bow(const struct board *board)
 {
-	struct dm_table table = { "bow", 0, board->data, false };
+	struct dev *data = dev_open(board->data, DEV_READ);
+	struct bow_table table;
 
-	if (sectors_of(board->data, &table.sectors) ||
-	    dm_make(DM_DATA, &table) || trim(MAPPER DM_DATA))
+	if (!data)
+		return -1;
+	machine_bow_table(&table, board, dev_size(data) / BOWLINE_SECTOR,
+			  dev_sector(data));
+	dev_close(data);
+	if (table.block_size != 512u << board->bow_block_size)
+		say("'%s' takes blocks of %u bytes, not %u", board->data,
+		    table.block_size, 512u << board->bow_block_size);
+	if (dm_make(DM_DATA, &table.dm) || trim(MAPPER DM_DATA))
 		return -1;
 	return bow_state("1");
 }
@@ -201,6 +258,11 @@ static int real_mount_data(const struct board *board, const char *sysroot,
 	if (bow && make_bow(board))
 		return -1;
 	return mount_any(bow ? MAPPER DM_DATA : board->data, dir, MS_NOATIME);
+}
+
+static int real_check_data(const struct board *board, const char *sysroot)
+{
+	return fsck_run(board->data, sysroot);
 }
 
 static int real_release_data(void)
@@ -249,6 +311,8 @@ const struct machine machine_real = {
 	.mount_system = real_mount_system,
 	.mount_data = real_mount_data,
 	.swap_system = real_swap_system,
+	.check_data = real_check_data,
+	.bow_status = real_bow_status,
 	.release_data = real_release_data,
 	.merge_progress = real_merge_progress,
 	.arm_watchdog = real_arm_watchdog,

@@ -32,6 +32,31 @@ struct system_table {
 void machine_system_table(struct system_table *table, const char *system,
 			  uint64_t sectors, enum system_mode mode);
 
+struct bow_table {
+	struct dm_table dm;
+	char params[BOARD_VALUE_MAX + 96]; /* dm.params points here */
+	unsigned int block_size;
+};
+
+/*
+ * Pure: what the data device becomes in a trial. logical: the size of its own
+ * blocks in bytes. The block size is the board's where it fits the device, or
+ * the largest that does.
+ */
+void machine_bow_table(struct bow_table *table, const struct board *board,
+		       uint64_t sectors, unsigned int logical);
+
+/* What the bow target says of itself. */
+struct bow_status {
+	bool exists;
+	unsigned int state;
+	uint64_t free, backed_up, logs, errors;
+	char space[16]; /* "ok", "low", "full", "released" */
+};
+
+/* Pure: reads the status line; space is "ok" where the target has no word. */
+int machine_bow_status(struct bow_status *status, const char *line);
+
 struct machine {
 	/* Makes the root device and mounts it read-only at sysroot. */
 	int (*mount_system)(const struct board *board,
@@ -44,6 +69,13 @@ struct machine {
 	int (*swap_system)(const struct board *board,
 			   const struct stage_record *rec,
 			   enum system_mode mode);
+	/*
+	 * Checks and mends the file system of DATA, which is not mounted, with
+	 * the tools of the system mounted at sysroot. Says what came of it.
+	 */
+	int (*check_data)(const struct board *board, const char *sysroot);
+	/* Of the data device; exists: false when no bow target is there. */
+	int (*bow_status)(struct bow_status *status);
 	/* Gives up the way back: the log of the data device goes. */
 	int (*release_data)(void);
 	/* Blocks of the merge done and in all; equal = finished and durable. */

@@ -301,6 +301,19 @@ static int swap_system(const struct board *board,
 	return 0;
 }
 
+static int check_data(const struct board *board, const char *sysroot)
+{
+	sim_tick();
+	sim_running.checked = true;
+	return 0;
+}
+
+static int bow_status(struct bow_status *status)
+{
+	*status = sim_running.status;
+	return 0;
+}
+
 static int release_data(void)
 {
 	sim_kernel.release();
@@ -336,6 +349,8 @@ const struct machine sim_machine = {
 	.mount_system = mount_system,
 	.mount_data = mount_data,
 	.swap_system = swap_system,
+	.check_data = check_data,
+	.bow_status = bow_status,
 	.release_data = release_data,
 	.merge_progress = merge_progress,
 	.arm_watchdog = arm_watchdog,

@@ -69,7 +69,8 @@ unsigned int sim_env_stores(void);
 
 /* What runs: set by the machine, reset by sim_power_on(). */
 struct sim_running {
-	bool root, data, bow, watchdog, rebooted;
+	bool root, data, bow, watchdog, rebooted, checked;
+	struct bow_status status; /* of the bow target */
 	enum system_mode mode;
 };
 extern struct sim_running sim_running;

@@ -516,34 +516,175 @@ static void test_two_cuts_in_a_bad_update(void)
 	cut_twice(false);
 }
 
-/*
- * A backup rots in a trial. No boot can restore it: the device still comes to
- * rest in the old slot, with a data device that can be mounted, and says what
- * happened. Data is not the old, so at_rest() does not apply.
- */
-static void test_a_damaged_log_does_not_stop_the_device(void)
-{
-	static struct life life;
-	unsigned int attempts;
+/* ---- a data log that was damaged ---- */
 
-	quiet();
+static struct life damaged; /* of the device with such a log */
+
+/* Installs, and makes the one attempt whose log is then damaged. */
+static void one_attempt(void (*damage)(void))
+{
 	sim_load();
 	broken[0] = 0;
-	life = (struct life){ .good = false };
+	damaged = (struct life){ .good = false };
 	if (install_bundle(&board, 'A', in_dir("bundle"), false))
 		abort();
-	one_boot(&life);
-	attempts = life.attempts;
-	block(FREE + 3)[17] ^= 1;
+	one_boot(&damaged);
+	damage();
 	sim_settle();
-	while (life.boots < 8 && !sim_getenv("bowline_last"))
-		one_boot(&life);
+}
+
+/* What its backup of block 9 was: damaged in one bit. */
+static void rot_backup(void)
+{
+	block(FREE + 3)[17] ^= 1;
+}
+
+/* A count that does not fit: nothing the header says can be relied on. */
+static void break_header(void)
+{
+	block(0)[14] = 77;
+}
+
+static const char *record_reason(void)
+{
+	static struct stage_record rec;
+	struct dev *stage = dev_open(sim_name(SIM_STAGE), DEV_READ);
+
+	if (!stage || stage_read(stage, &rec))
+		abort();
+	return rec.reason;
+}
+
+static bool last_says(const char *part)
+{
+	const char *last = sim_getenv("bowline_last");
+
+	return last && strstr(last, part);
+}
+
+static bool at_idle(void)
+{
+	return !strcmp(sim_getenv("bowline_phase"), "idle") &&
+	       system_is(old_image);
+}
+
+static void boot_until_told(void)
+{
+	while (damaged.boots < 8 && !(one_boot(&damaged) && last_says("")))
+		;
+}
+
+/* Block 9 stays as the trial left it; all others are as they were. */
+static bool all_but_block_9_is_old(void)
+{
+	return !memcmp(block(0), old_data, 9 * BLOCK) && block(9)[0] == 0x21 &&
+	       !memcmp(block(10), old_data + 10 * BLOCK, (FREE - 10) * BLOCK);
+}
+
+/* No boot can restore it: what is proven is undone. */
+static void test_a_damaged_log_is_salvaged(void)
+{
+	static void (*const damage[])(void) = { rot_backup, break_header };
+
+	for (int i = 0; i < 2; i++) {
+		quiet();
+		one_attempt(damage[i]);
+		boot_until_told();
+		loud();
+		check(damaged.attempts == 1);
+		check(last_says("data log damaged: salvaged, in part"));
+		check(at_idle() && sim_running.data && sim_running.checked);
+		check(i ? data_is_old() : all_but_block_9_is_old());
+		one_boot(&damaged); /* checked once, not at every boot */
+		check(sim_running.data && !sim_running.checked);
+	}
+}
+
+static void test_a_damaged_log_is_kept(void)
+{
+	static void (*const damage[])(void) = { rot_backup, break_header };
+
+	for (int i = 0; i < 2; i++) {
+		quiet();
+		board.bow_damaged = DAMAGED_KEEP;
+		one_attempt(damage[i]);
+		boot_until_told();
+		board.bow_damaged = DAMAGED_SALVAGE;
+		loud();
+		check(last_says("data log damaged: kept, data not restored"));
+		check(at_idle() && sim_running.data && sim_running.checked);
+		check(data_is_new());
+	}
+}
+
+/* The old system, no data; every byte of the data device as it was. */
+static void test_a_damaged_log_stops(void)
+{
+	static uint8_t before[BLOCKS * BLOCK];
+	unsigned int stores = 0;
+
+	quiet();
+	board.bow_damaged = DAMAGED_STOP;
+	one_attempt(rot_backup);
+	memcpy(before, block(0), sizeof(before));
+	for (int i = 0; i < 5; i++) {
+		if (i == 4)
+			stores = sim_env_stores();
+		one_boot(&damaged);
+	}
+	check(stores == sim_env_stores());
+	board.bow_damaged = DAMAGED_SALVAGE;
 	loud();
-	check(attempts == 1 && life.attempts == 1);
-	check(sim_getenv("bowline_last") &&
-	      strstr(sim_getenv("bowline_last"), "data not restored"));
-	check(!strcmp(sim_getenv("bowline_phase"), "idle"));
-	check(system_is(old_image) && block(0)[7] == 0xEE);
+	check(sim_running.root && !sim_running.data && system_is(old_image));
+	check(!memcmp(before, block(0), sizeof(before)));
+	check(last_says("data log damaged: stopped, data not mounted"));
+	check(damaged.attempts == 1);
+	quiet();
+	one_boot(&damaged); /* somebody chose another policy */
+	loud();
+	check(at_idle() && all_but_block_9_is_old());
+	check(last_says("data log damaged: salvaged, in part; "));
+}
+
+/* Cut at every operation of the recovery, it ends the same. */
+static unsigned int cut_recovery(unsigned int cut, enum sim_loss loss)
+{
+	static unsigned int cuts, before;
+
+	one_attempt(rot_backup);
+	cuts = 0;
+	before = sim_count();
+	sim_cut_after(cut);
+	if (setjmp(sim_cut)) {
+		sim_power_on(loss, cut);
+		cuts++;
+		sim_cut_after(0);
+	}
+	boot_until_told();
+	if (!sim_running.data)
+		one_boot(&damaged);
+	return sim_count() - before;
+}
+
+static void test_a_salvage_may_be_cut_anywhere(void)
+{
+	unsigned int n, lives = 0;
+
+	quiet();
+	n = cut_recovery(0, LOSE_ALL);
+	for (unsigned int cut = 1; cut <= n && !test_failed; cut++)
+		for (int loss = 0; loss < SIM_LOSSES; loss++) {
+			cut_recovery(cut, loss);
+			lives++;
+			check(at_idle() && all_but_block_9_is_old());
+			check(last_says("data log damaged: salvaged"));
+			check(!strncmp(record_reason(), "checked, ", 9));
+			if (test_failed)
+				break;
+		}
+	loud();
+	printf("     %u durable operations, %u lives\n", n, lives);
+	check(n > 10);
 }
 
 static bool no_space(void)
@@ -592,8 +733,11 @@ int main(void)
 		{ "one_cut_in_a_bad_update", test_one_cut_in_a_bad_update },
 		{ "two_cuts_in_a_good_update", test_two_cuts_in_a_good_update },
 		{ "two_cuts_in_a_bad_update", test_two_cuts_in_a_bad_update },
-		{ "a_damaged_log_does_not_stop_the_device",
-		  test_a_damaged_log_does_not_stop_the_device },
+		{ "a_damaged_log_is_salvaged", test_a_damaged_log_is_salvaged },
+		{ "a_damaged_log_is_kept", test_a_damaged_log_is_kept },
+		{ "a_damaged_log_stops", test_a_damaged_log_stops },
+		{ "a_salvage_may_be_cut_anywhere",
+		  test_a_salvage_may_be_cut_anywhere },
 		{ "a_step_that_fails_is_the_reason",
 		  test_a_step_that_fails_is_the_reason },
 		{ "environment_stores_are_few",

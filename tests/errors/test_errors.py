@@ -237,6 +237,16 @@ def soon(device):
     add_line(device, "HEALTH_DEADLINE=soon")
 
 
+@given("a board file with `BOW_LOW_WATER=-1`")
+def negative(device):
+    add_line(device, "BOW_LOW_WATER=-1")
+
+
+@given("a board file with `BOW_DAMAGED=ignore`")
+def ignore(device):
+    add_line(device, "BOW_DAMAGED=ignore")
+
+
 @given("no `fw_env.config`")
 def no_env_config(device):
     (device / "fw_env.config").unlink()

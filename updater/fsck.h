@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Checking a file system with the tools of a system that is mounted but does
+ * not run.
+ */
+#ifndef BOWLINE_FSCK_H
+#define BOWLINE_FSCK_H
+
+#include "io.h"
+
+/* "ext4", "xfs", "f2fs", "vfat", "btrfs"; NULL: none of these. */
+const char *fsck_type(struct dev *dev);
+
+/*
+ * Runs fsck.TYPE of the system at root on the device, which is not mounted:
+ * first as at any boot (-p, -a), and if that leaves errors once more with -y.
+ * At most ten minutes. Says what came of it. 0: sound or mended, -1: not, or
+ * nobody knows.
+ */
+int fsck_run(const char *dev, const char *root);
+
+#endif
