@@ -215,7 +215,11 @@ static int record_attempt(struct boot *boot)
 	struct stage_record rec = boot->rec;
 
 	rec.attempt = boot->cmd.attempt ? boot->cmd.attempt : 1;
-	rec.reason[0] = 0;
+	/* What an attempt gave up for good no later one has. */
+	if (!strncmp(rec.reason, ROOM_RELEASED, strlen(ROOM_RELEASED)))
+		strcpy(rec.reason, ROOM_RELEASED);
+	else
+		rec.reason[0] = 0;
 	return record(boot, &rec);
 }
 

@@ -39,12 +39,15 @@ const char help_health[] =
 	"\n"
 	"Exit status: 0 kept or nothing to do, 1 failed, 2 usage.\n";
 
-#define POLL_US 100000
+#define POLL_US	     100000
+#define LOOK_SECONDS 2
 
 struct health {
 	struct boot boot;
 	const char *board;
 	time_t deadline; /* of the monotonic clock */
+	time_t next_look;
+	char room[16]; /* as it was then */
 	int watchdog;
 	bool wait_commit, reboot;
 };
@@ -57,12 +60,58 @@ static time_t now(void)
 	return t.tv_sec;
 }
 
+/*
+ * Is there room to save what the trial overwrites? The record on the stage says
+ * when there was not, for whoever wonders later why data was not restored.
+ */
+static void watch_room(struct health *h)
+{
+	struct stage_record *rec = &h->boot.rec;
+	const char *reason = "";
+	struct bow_status bow;
+
+	if (machine->bow_status(&bow) || !bow.exists ||
+	    !strcmp(bow.space, h->room))
+		return;
+	strcpy(h->room, bow.space);
+	if (!strcmp(bow.space, "released"))
+		reason = ROOM_RELEASED;
+	else if (!strcmp(bow.space, "full"))
+		reason = "no room to save data";
+	else if (!strcmp(bow.space, "low"))
+		reason = "little room to save data";
+	if (!reason[0] && !rec->reason[0])
+		return;
+	say("room for the way back: %s, %llu bytes are free", bow.space,
+	    (unsigned long long)bow.free);
+	snprintf(rec->reason, sizeof(rec->reason), "%s", reason);
+	if (stage_note(h->boot.board.stage, rec))
+		error("the state of the room could not be noted on the stage");
+}
+
 /* One turn of every loop: false when the time is over. */
 static bool tick(struct health *h)
 {
 	watchdog_feed(h->watchdog);
+	if (now() >= h->next_look) {
+		h->next_look = now() + LOOK_SECONDS;
+		watch_room(h);
+	}
 	usleep(POLL_US);
 	return now() < h->deadline;
+}
+
+/* The reason of a failure, and behind it what was said of the room. */
+static void add_room(const struct health *h, struct stage_record *rec,
+		     const char *reason)
+{
+	const char *room = h->boot.rec.reason;
+
+	if (room[0])
+		snprintf(rec->reason, sizeof(rec->reason), "%.26s; %.35s", room,
+			 reason);
+	else
+		snprintf(rec->reason, sizeof(rec->reason), "%s", reason);
 }
 
 /* The attempt is over: its reason onto the stage, then away. */
@@ -71,7 +120,8 @@ static int give_up(struct health *h, const char *reason)
 	struct stage_record rec = h->boot.rec;
 
 	error("the attempt failed: %s", reason);
-	snprintf(rec.reason, sizeof(rec.reason), "%s", reason);
+	watch_room(h);
+	add_room(h, &rec, reason);
 	if (stage_note(h->boot.board.stage, &rec))
 		error("the reason could not be noted on the stage");
 	if (h->reboot)

@@ -7,6 +7,7 @@
 #include "dm.h"
 #include "err.h"
 #include "live.h"
+#include "machine.h"
 #include "options.h"
 #include "slots.h"
 #include "verbs.h"
@@ -119,6 +120,35 @@ static int put_log(struct printer *p, const char *path)
 	return 0;
 }
 
+static const char *no_space_name(unsigned int policy)
+{
+	return policy == NO_SPACE_RELEASE ? "release" : "fail";
+}
+
+static const char *damaged_name(unsigned int policy)
+{
+	static const char *const names[] = { "salvage", "keep", "stop" };
+
+	return names[policy];
+}
+
+/* The way back: what the board wants of it, and how it does in a trial. */
+static int put_way_back(struct printer *p, const struct board *board,
+			bool running)
+{
+	struct bow_status bow = { 0 };
+
+	if (running && machine->bow_status(&bow))
+		return -1;
+	put_text(p, "no_space", no_space_name(board->bow_no_space));
+	put_text(p, "damaged", damaged_name(board->bow_damaged));
+	put_text(p, "room", bow.exists ? bow.space : "");
+	put_number(p, "room_free", bow.free);
+	put_number(p, "room_used", bow.backed_up);
+	put_number(p, "room_low", (uint64_t)board->bow_low_water << 20);
+	return 0;
+}
+
 static int put_device(struct printer *p, const char *name, const char *device)
 {
 	struct dm_state dm;
@@ -172,6 +202,7 @@ static int status(struct printer *p, struct boot *boot)
 	put_next(p, &boot->env);
 	put_stage(p, &boot->rec);
 	if (put_log(p, boot->board.data) ||
+	    put_way_back(p, &boot->board, running) ||
 	    (running && (put_device(p, "system", DM_SYSTEM) ||
 			 put_device(p, "data", DM_DATA))))
 		return -1;

@@ -46,6 +46,9 @@ struct bow_table {
 void machine_bow_table(struct bow_table *table, const struct board *board,
 		       uint64_t sectors, unsigned int logical);
 
+/* What the record says when a trial has no way back for its data any more. */
+#define ROOM_RELEASED "data not restored: no room"
+
 /* What the bow target says of itself. */
 struct bow_status {
 	bool exists;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* The tables that the root device gets; making it is for the board tests. */
+#include "capture.h"
 #include "machine.h"
 #include "test.h"
 
@@ -46,6 +47,66 @@ static void test_longest_name_fits(void)
 		      " /dev/mapper/bowline-stage 1 no_bg_update"));
 }
 
+/* ---- the data device ---- */
+
+static const struct board sizes = { .data = "/dev/vda3", .bow_block_size = 3 };
+
+static void bow_is(const struct board *board, uint64_t sectors,
+		   unsigned int logical, const char *params)
+{
+	struct bow_table table;
+
+	machine_bow_table(&table, board, sectors, logical);
+	check(!strcmp(table.dm.target, "bow"));
+	check(table.dm.sectors == sectors && !table.dm.read_only);
+	if (strcmp(table.params, params))
+		printf("     got '%s'\n", table.params);
+	check(!strcmp(table.params, params));
+}
+
+static void test_bow_takes_the_largest_block_that_fits(void)
+{
+	struct board small = sizes;
+
+	bow_is(&sizes, 65536, 512, "/dev/vda3 1 block_size:4096");
+	bow_is(&sizes, 65540, 512, "/dev/vda3 1 block_size:2048");
+	bow_is(&sizes, 65538, 512, "/dev/vda3 1 block_size:1024");
+	bow_is(&sizes, 65537, 512, "/dev/vda3 1 block_size:512");
+	small.bow_block_size = 0;
+	bow_is(&small, 65536, 512, "/dev/vda3 1 block_size:512");
+	bow_is(&small, 65536, 4096, "/dev/vda3 1 block_size:4096");
+}
+
+static void test_bow_gets_the_boards_options(void)
+{
+	struct board all = sizes;
+
+	all.bow_low_water = 5000;
+	bow_is(&all, 8, 512,
+	       "/dev/vda3 2 block_size:4096 low_water:5242880000");
+	all.bow_no_space = NO_SPACE_RELEASE;
+	bow_is(&all, 8, 512,
+	       "/dev/vda3 3 block_size:4096 low_water:5242880000 "
+	       "no_space:release");
+	all.bow_low_water = 0;
+	bow_is(&all, 8, 512, "/dev/vda3 2 block_size:4096 no_space:release");
+}
+
+static void test_bow_status_is_read(void)
+{
+	struct bow_status s = { 0 };
+
+	check(!machine_bow_status(&s, "1 4096 8192 3 1 low"));
+	check(s.exists && s.state == 1 && s.free == 4096 &&
+	      s.backed_up == 8192 && s.logs == 3 && s.errors == 1);
+	check(!strcmp(s.space, "low"));
+	check(!machine_bow_status(&s, "1 4096 8192 3 1"));
+	check(!strcmp(s.space, "ok"));
+	capture_begin();
+	check(machine_bow_status(&s, "4096 blocks"));
+	check(strstr(capture_end(), "says '4096 blocks'"));
+}
+
 int main(void)
 {
 	static const struct test tests[] = {
@@ -53,6 +114,11 @@ int main(void)
 		{ "merge_copies", test_merge_copies },
 		{ "plain_is_the_partition", test_plain_is_the_partition },
 		{ "longest_name_fits", test_longest_name_fits },
+		{ "bow_takes_the_largest_block_that_fits",
+		  test_bow_takes_the_largest_block_that_fits },
+		{ "bow_gets_the_boards_options",
+		  test_bow_gets_the_boards_options },
+		{ "bow_status_is_read", test_bow_status_is_read },
 	};
 
 	return RUN_TESTS(tests);
