@@ -3,6 +3,7 @@
 of the published target (the samples, and some hundred made like them), and a
 restorer made after the published tool's description on devices of ours."""
 
+import random
 import subprocess
 import tempfile
 from pathlib import Path
@@ -199,3 +200,45 @@ def test_we_finish_what_the_published_tool_began_on_our_log(disk, dump, size):
         if n % 9 == 0:
             after, text = disk.after("restore", restorer.image, check=False)
             assert published.same_outside(after, begun, free), (n, text)
+
+
+# ---- salvage -----------------------------------------------------------------
+
+
+def damaged(image, size, rng):
+    """A few bytes of the log, or of what it saved, are others."""
+    image = bytearray(image)
+    for _ in range(rng.randrange(1, 4)):
+        at = rng.randrange(size if rng.random() < 0.7 else len(image))
+        image[at] ^= 1 << rng.randrange(8)
+    return bytes(image)
+
+
+def untouched_or_undone(after, image, begun, free, size):
+    """Blocks outside of block 0 and of what was free that are neither."""
+    ignored = {n * 512 // size for a, b in free for n in range(a, b)} | {0}
+    return [n for n in range(len(image) // size) if n not in ignored and
+            after[n * size:n * size + size] not in (
+                image[n * size:n * size + size],
+                begun[n * size:n * size + size])]
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_salvage_never_touches_what_it_cannot_prove(disk, dump, size):
+    rng = random.Random(size)
+    salvaged = 0
+    for seed in range(40):
+        if seed % 2:
+            image, begun, free = dump(seed % 30, size)
+        else:
+            writer = published.make(f"{size} {seed}", size)
+            image, begun = bytes(writer.image), writer.begun
+            free = writer.shape.free_ranges()
+        image = damaged(image, size, rng)
+        disk.path.write_bytes(image)
+        done = run(BOWLINE, "restore", "--salvage", disk.path, check=False)
+        after = disk.path.read_bytes()
+        assert done.returncode in (0, 3), done.stderr
+        assert untouched_or_undone(after, image, begun, free, size) == [], seed
+        salvaged += done.returncode == 3
+    assert salvaged > 5
