@@ -81,9 +81,6 @@ int chain_load(struct chain *c);
 int chain_load_newest(struct chain *c);
 void chain_free(struct chain *c);
 
-/* Does block 0 carry the magic of a log? 1, 0, or -1 after error(). */
-int chain_has_log(struct dev *dev);
-
 /* The mark of entry i of a log block. */
 struct mark *chain_mark(struct chain *c, const struct log_block *b, uint32_t i);
 /* Checks the contents that every mark stands for. */

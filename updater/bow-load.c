@@ -375,8 +375,7 @@ static int load_entries(struct chain *c)
 	return err;
 }
 
-/* ---- log blocks
- * -------------------------------------------------------------- */
+/* ---- log blocks ---------------------------------------------------------- */
 
 /*
  * A block that is not what its tail says was damaged somewhere; maybe in its
@@ -639,10 +638,9 @@ static int load_original(struct chain *c)
 	return extmap_unset(&c->where, step.dest, size / BOWLINE_SECTOR);
 }
 
-/* ---- the whole
- * ---------------------------------------------------------------- */
+/* ---- the whole ----------------------------------------------------------- */
 
-int chain_has_log(struct dev *dev)
+int bow_is_there(struct dev *dev)
 {
 	uint8_t head[BOW_HEAD];
 
@@ -682,7 +680,7 @@ int chain_load(struct chain *c)
 	int r;
 
 	memset(c->info, 0, sizeof(*c->info));
-	r = chain_has_log(c->dev);
+	r = bow_is_there(c->dev);
 	if (r <= 0)
 		return r;
 	if (chain_load_newest(c))
@@ -712,8 +710,7 @@ void chain_free(struct chain *c)
 	extmap_free(&c->left);
 }
 
-/* ---- what is not proven
- * -------------------------------------------------------- */
+/* ---- what is not proven -------------------------------------------------- */
 
 static int find_left(struct chain *c, const struct log_block *b, uint32_t i)
 {

@@ -120,8 +120,7 @@ static int finish(struct chain *c, uint64_t from, const uint8_t *block0)
 	return chain_put(c, 0, block0, BOW_HEAD);
 }
 
-/* ---- the plan
- * ---------------------------------------------------------------- */
+/* ---- the plan ------------------------------------------------------------ */
 
 static int by_from(const void *a, const void *b)
 {
@@ -245,8 +244,7 @@ static void plan_free(struct plan *p)
 	extmap_free(&p->pool);
 }
 
-/* ---- carrying out
- * -------------------------------------------------------------- */
+/* ---- carrying out -------------------------------------------------------- */
 
 /* The moves from m on that one read covers. */
 static uint32_t in_window(const struct move *m, uint32_t left, uint64_t *len)
@@ -293,8 +291,7 @@ static int carry_out(struct plan *p)
 	return 0;
 }
 
-/* ---- a round: save what waits, then a log of it
- * --------------------------------- */
+/* ---- a round: save what waits, then a log of it -------------------------- */
 
 static int to_pool(struct plan *p, uint64_t start, uint64_t len)
 {
@@ -533,8 +530,7 @@ static int relog(struct plan *p)
 	return r;
 }
 
-/* ---- one by one
- * ------------------------------------------------------------------ */
+/* ---- one by one ---------------------------------------------------------- */
 
 /* Entries since `read` was emptied were carried out after the last mark. */
 struct walk {

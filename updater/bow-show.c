@@ -89,8 +89,7 @@ int bow_inspect(struct dev *dev, FILE *to, struct bow_info *info)
 	return err;
 }
 
-/* ---- salvage
- * ----------------------------------------------------------------- */
+/* ---- salvage ------------------------------------------------------------- */
 
 struct report {
 	struct chain *c;

@@ -144,7 +144,7 @@ int bow_keep(struct dev *dev)
 {
 	struct bow_info info = { 0 };
 	struct chain c = { .dev = dev, .info = &info };
-	int r = chain_has_log(dev);
+	int r = bow_is_there(dev);
 
 	if (r <= 0)
 		return r;
@@ -155,8 +155,7 @@ int bow_keep(struct dev *dev)
 	return r;
 }
 
-/* ---- damaged logs
- * -------------------------------------------------------------- */
+/* ---- damaged logs -------------------------------------------------------- */
 
 /* Nothing is known to put there: only what makes it a log goes. */
 static int clear(struct dev *dev)

@@ -6,7 +6,7 @@
  *
  * Everything here works through the seam of io.h. Each call checks all it
  * relies on before its first write, may be cut at any write and simply called
- * again, and leaves the device open. Memory: 4 MiB and at most 128 bytes for
+ * again, and leaves the device open. Memory: 4 MiB and at most 160 bytes for
  * each entry of the log, whatever it says.
  */
 #ifndef BOWLINE_BOW_H
@@ -36,6 +36,9 @@ struct bow_info {
 	bool restoring;	     /* a restore has begun, damaged or not */
 	char reason[160];    /* BOW_DAMAGED: one clause, the first fault */
 };
+
+/* Does block 0 carry a log, of any kind? 1, 0, or -1 after error(). */
+int bow_is_there(struct dev *dev);
 
 /*
  * Reads block 0 and, when it is a log, every log block back to the first, and

@@ -40,17 +40,19 @@ static int drop(struct dev *dev)
 	return done.block0 == BOW_BLOCK0_LIVE ? 0 : PART;
 }
 
+/* Only the newest log block is looked at, unless it is to be salvaged. */
 static int keep(struct dev *dev)
 {
+	int log = bow_is_there(dev);
 	struct bow_info info;
 
-	if (bow_probe(dev, &info))
+	if (log < 0 || (to_salvage && bow_probe(dev, &info)))
 		return -1;
 	if (to_salvage && info.kind == BOW_DAMAGED)
 		return drop(dev);
 	if (bow_keep(dev))
 		return -1;
-	if (info.kind == BOW_NONE)
+	if (!log)
 		say("'%s' carries no bow log: nothing to finish",
 		    dev_name(dev));
 	else

@@ -12,25 +12,33 @@
 
 #include "err.h"
 #include "fsck.h"
+#include "io.h"
 
 #define LIMIT	   600 /* seconds */
 #define POLL_US	   100000
 #define NOT_MENDED 4 /* and more: what fsck(8) says of errors that stay */
 #define NO_PROGRAM 127
 
-/* Where a file system has its magic number. */
-static const struct {
+/*
+ * Where a file system has its magic number, and how its program is told to
+ * look closely, mending what is safe to mend, and then to mend all.
+ */
+static const struct magic {
 	const char *type;
 	const char *magic;
 	unsigned int at, len;
+	const char *safe, *all;
 } magics[] = {
-	{ "ext4", "\x53\xef", 1080, 2 },	 { "xfs", "XFSB", 0, 4 },
-	{ "f2fs", "\x10\x20\xf5\xf2", 1024, 4 }, { "vfat", "FAT32   ", 82, 8 },
-	{ "vfat", "FAT16   ", 54, 8 },		 { "vfat", "FAT12   ", 54, 8 },
-	{ "btrfs", "_BHRfS_M", 65600, 8 },
+	{ "ext4", "\x53\xef", 1080, 2, "-fp", "-fy" },
+	{ "xfs", "XFSB", 0, 4, "-fp", "-fy" },
+	{ "f2fs", "\x10\x20\xf5\xf2", 1024, 4, "-f", "-fy" },
+	{ "vfat", "FAT32   ", 82, 8, "-a", "-y" },
+	{ "vfat", "FAT16   ", 54, 8, "-a", "-y" },
+	{ "vfat", "FAT12   ", 54, 8, "-a", "-y" },
+	{ "btrfs", "_BHRfS_M", 65600, 8, "-a", "-y" },
 };
 
-const char *fsck_type(struct dev *dev)
+static const struct magic *find(struct dev *dev)
 {
 	char sector[512];
 
@@ -43,13 +51,12 @@ const char *fsck_type(struct dev *dev)
 			return NULL;
 		if (!memcmp(sector + magics[i].at % sizeof(sector),
 			    magics[i].magic, magics[i].len))
-			return magics[i].type;
+			return &magics[i];
 	}
 	return NULL;
 }
 
-/* ---- inside the other root
- * --------------------------------------------------- */
+/* ---- inside the other root ----------------------------------------------- */
 
 static const char *const shared[] = { "dev", "proc" };
 
@@ -77,7 +84,7 @@ static void enter(const char *root, const char *type, const char *how,
 	char path[64];
 
 	setpgid(0, 0);
-	if (chroot(root) || chdir("/"))
+	if (chroot(root) || chdir("/") || !freopen("/dev/null", "r", stdin))
 		_exit(NO_PROGRAM);
 	for (size_t i = 0; i < 2; i++) {
 		snprintf(path, sizeof(path), "%s/fsck.%s", folders[i], type);
@@ -140,21 +147,20 @@ static int say_result(const char *dev, const char *type, int status)
 int fsck_run(const char *path, const char *root)
 {
 	struct dev *dev = dev_open(path, DEV_READ);
-	const char *type = dev ? fsck_type(dev) : NULL;
+	const struct magic *m = dev ? find(dev) : NULL;
 	time_t end = now() + LIMIT;
 	int status;
 
 	dev_close(dev);
-	if (!type) {
+	if (!m) {
 		say("'%s' has no file system that could be checked", path);
 		return -1;
 	}
-	say("checking the %s of '%s'", type, path);
+	say("checking the %s of '%s'", m->type, path);
 	share(root, true);
-	status = check(root, type, !strcmp(type, "ext4") ? "-p" : "-a", path,
-		       end);
+	status = check(root, m->type, m->safe, path, end);
 	if (status >= NOT_MENDED && status != NO_PROGRAM)
-		status = check(root, type, "-y", path, end);
+		status = check(root, m->type, m->all, path, end);
 	share(root, false);
-	return say_result(path, type, status);
+	return say_result(path, m->type, status);
 }

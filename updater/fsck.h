@@ -6,14 +6,10 @@
 #ifndef BOWLINE_FSCK_H
 #define BOWLINE_FSCK_H
 
-#include "io.h"
-
-/* "ext4", "xfs", "f2fs", "vfat", "btrfs"; NULL: none of these. */
-const char *fsck_type(struct dev *dev);
-
 /*
  * Runs fsck.TYPE of the system at root on the device, which is not mounted:
- * first as at any boot (-p, -a), and if that leaves errors once more with -y.
+ * a full check that mends what is safe, and if that leaves errors one more that
+ * mends all.
  * At most ten minutes. Says what came of it. 0: sound or mended, -1: not, or
  * nobody knows.
  */
