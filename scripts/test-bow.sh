@@ -53,6 +53,7 @@ summary() {
 	echo "file systems: $(names 'file systems')"
 	echo "samples: $(total samples)"
 	echo "fuzz: $(total 'fuzz runs') runs"
+	echo "memory, in MiB for 8 GiB: $(names 'MiB for 8 GiB')"
 	echo "machines: $(names machines)"
 }
 

@@ -11,6 +11,7 @@ import os
 import re
 import subprocess
 import threading
+from pathlib import Path
 
 import vm
 from test_bow import free_ranges
@@ -18,6 +19,7 @@ from test_bow import free_ranges
 SECTOR = 512
 CHUNK = 1 << 20
 MACHINE = "amd64"
+HERE = Path(__file__).resolve().parent
 
 SHELL = """
 set -e
@@ -193,8 +195,10 @@ def run(*words):
     return done.stdout
 
 
-def boot(script, disks, modules, work, program, **args):
-    """disks: {name: path}; in the guest $name is the device. A Result."""
+def boot(script, disks, work, modules=(), program=None, files=None, **args):
+    """disks: {name: path}; in the guest $name is the device. program: fsload,
+    made for the guest. A Result."""
+    files = dict(files or {}, **{"bin/fsload": program} if program else {})
     control = work / "control"
     values = "".join(f"{name}=/dev/vd{chr(97 + i)}\n"
                      for i, name in enumerate([*disks, "CONTROL"]))
@@ -202,4 +206,4 @@ def boot(script, disks, modules, work, program, **args):
     with Copier(control, disks):
         return vm.run(values + SHELL + script, disks=[*disks.values(), control],
                       modules=["dm_mod", "dm_bow", *modules], work=work,
-                      files={"bin/fsload": program}, **args)
+                      files=files, **args)
