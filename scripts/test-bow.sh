@@ -28,9 +28,10 @@ in_kernel() {
 	pytest tests/vm/test_bow*.py -n 2
 }
 
-# proof FILE: one of the long ones; it says itself on which machines.
-proof() {
-	pytest "tests/bow/$1.py" -n 2
+# The long ones, which say themselves on which machines. Those of one file may
+# share what took long to make.
+proofs() {
+	pytest tests/bow -n 2 --dist loadfile --durations=20
 }
 
 # total NAME: the sum of what the tests counted under this name.
@@ -50,10 +51,13 @@ summary() {
 		"$(total faults)/15"
 	echo "crash points: $(total 'crash points') tried," \
 		"$(total 'crash points failed') failed"
-	echo "file systems: $(names 'file systems')"
+	echo "file systems: $(names 'file systems' | wc -w):" \
+		"$(names 'file systems')"
 	echo "samples: $(total samples)"
-	echo "fuzz: $(total 'fuzz runs') runs"
 	echo "memory, in MiB for 8 GiB: $(names 'MiB for 8 GiB')"
+	echo "fuzz: $(total 'fuzz runs') inputs"
+	echo "life under load: $(total 'lifecycle scenes') scenes," \
+		"$(total 'I/O failures') failures of the lower device"
 	echo "machines: $(names machines)"
 }
 
@@ -74,9 +78,6 @@ for machine in $MACHINES; do
 		in_kernel "$machine"
 	[ "$status" != 0 ] || echo "machines=$machine" >>"$BOW_COUNTS"
 done
-for file in tests/bow/test_*.py; do
-	name=$(basename "$file" .py)
-	section "$name" "$(sed -n '2s/^"""\([^.:,]*\).*/\1/p' "$file")" proof "$name"
-done
+section bow "the long proofs" proofs
 summary
 finish
