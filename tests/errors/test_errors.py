@@ -9,6 +9,7 @@ says are overwritten may differ.
 
 import hashlib
 import itertools
+import json
 import os
 import pathlib
 import pwd
@@ -521,6 +522,19 @@ def test_the_device_works(device):
     """Without bad input the same device takes the bundle."""
     result = execute(device, "bowline install good", {})
     assert result.returncode == 0, result.stderr.decode()
+
+
+def test_status_tells_the_policies(device):
+    for line in ("BOW_NO_SPACE=release", "BOW_DAMAGED=stop",
+                 "BOW_LOW_WATER=3"):
+        add_line(device, line)
+    result = execute(device, "bowline status --json", {})
+    said = json.loads(result.stdout)
+    assert (said["no_space"], said["damaged"], said["room_low"]) == \
+        ("release", "stop", 3 * MIB)
+    assert (said["room"], said["room_free"], said["room_used"]) == ("", 0, 0)
+    text = execute(device, "bowline status", {}).stdout.decode()
+    assert re.search(r"(?m)^no_space +release$", text)
 
 
 def test_every_given_has_a_row():
