@@ -284,7 +284,8 @@ static bool missing_by_sector(const struct bow_log *log, u32 i)
 /*
  * Entries are added by one write of the block. A cut may leave out any sectors
  * of it: then they are missing, and what is proven is the state before. What
- * the write was to save has not been overwritten, so nothing else counts.
+ * the write was to save has not been overwritten, so nothing else counts. A
+ * restore that has begun from that state has put its count into the header.
  */
 static bool is_cut(struct bow_log *log, const struct bow_sums *sums)
 {
@@ -292,9 +293,12 @@ static bool is_cut(struct bow_log *log, const struct bow_sums *sums)
 	u64 sector0 = le64_to_cpu(sums->prev_sector0);
 	u32 m = first_missing(log);
 
-	if (!count || m < count || m >= log->count ||
-	    !missing_by_sector(log, m) ||
+	if (!count || m < count ||
 	    !sum_fits(log, le32_to_cpu(sums->prev_sum), count, sector0))
+		return false;
+	if (log->magic == BOW_MAGIC_RESTORING)
+		return log->count <= count;
+	if (m >= log->count || !missing_by_sector(log, m))
 		return false;
 	log->count = count;
 	log->sector0 = sector0;
