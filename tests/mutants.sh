@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
-# mutants.sh [-n] [NAME...]: do the tests notice? Six things that must never break
+# mutants.sh [-n] [NAME...]: do the tests notice? Seven things that must never break
 # are broken here one by one, in a copy of the tree, each in the place that
 # decides and in the place that acts; the fastest test that must notice runs.
 # Each of those tests passes on the unbroken copy first. -n only looks whether
@@ -173,6 +173,17 @@ mutant log-drop-not-planned updater/state.c \
 mutant log-kept-by-boot updater/boot.c \
 	's/int r = change_data(boot, bow_keep);/int r = 0;/' \
 	cut t-chain one_cut_in_a_good_update
+
+# The damaged data log: never mounted as it is, never silent.
+mutant damaged-mounted updater/boot.c \
+	's/return !only_system ||/return true ||/' \
+	cut t-chain damaged_log_stops
+mutant damaged-untold updater/boot.c \
+	's/if (stage_note(boot->board.stage, &boot->rec))$/if (0)/' \
+	cut t-chain salvage_may_be_cut
+mutant damaged-overwritten updater/bow-plan.c \
+	's/if (!has_conflict(p))$/if (!has_conflict(p) || 1)/' \
+	unit t-bow-restore "writer's log"
 
 # The signature check.
 mutant signature-not-asked updater/install.c \

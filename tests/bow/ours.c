@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * ours SEED BLOCK-SIZE BLOCKS IMAGE BEGUN FREE: a device with a log in our format, as
- * the unit tests' writer leaves it at rest; the device before; the numbers of
- * the blocks that were free then.
+ * ours SEED BLOCK-SIZE BLOCKS IMAGE BEGUN FREE [CUT]: a device with a log in
+ * our format, as the unit tests' writer leaves it at rest; the device before;
+ * the numbers of the blocks that were free then. CUT: as a restore leaves it
+ * whose power fails at that write or flush.
  */
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "../unit/bow-writer.h"
+#include "../../updater/bow.h"
 
 static void save(const char *path, const void *data, size_t len)
 {
@@ -35,7 +37,7 @@ int main(int argc, char **argv)
 	struct writer *w;
 	size_t size;
 
-	if (argc != 7)
+	if (argc != 7 && argc != 8)
 		return 2;
 	io = &memdev_ops;
 	shape.block_size = atoi(argv[2]);
@@ -44,6 +46,12 @@ int main(int argc, char **argv)
 	w = writer_new(&shape, atoi(argv[1]));
 	for (int n = 10 + atoi(argv[1]) * 6; n; n--)
 		writer_step(w);
+	if (argc == 8) {
+		dev_flush(w->dev);
+		memdev_cut(w->dev, atoi(argv[7]));
+		bow_restore(w->dev);
+		memdev_reboot(w->dev, atoi(argv[7]));
+	}
 	size = (size_t)shape.blocks * shape.block_size;
 	save(argv[4], memdev_data(w->dev), size);
 	save(argv[5], w->at_state_1, size);

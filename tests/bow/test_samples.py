@@ -153,20 +153,23 @@ def test_a_restore_of_the_published_tool_is_finished(disk, size):
 
 @pytest.fixture(scope="session")
 def dump(tmp_path_factory):
-    """dump(SEED, SIZE) -> (image, begun, free): a log as ours writes it."""
+    """dump(SEED, SIZE) -> (image, begun, free): a log as ours writes it, or,
+    with a third number, as a restore of ours leaves it that is cut there."""
     folder = tmp_path_factory.mktemp("ours")
     program = folder / "ours"
     sources = ["tests/bow/ours.c", "tests/unit/bow-writer.c",
                "tests/unit/memdev.c", "kmod/dm-bow-log.c",
                "kmod/dm-bow-ranges.c", "updater/io.c", "updater/err.c",
-               "updater/plat.c", "updater/progress.c"]
+               "updater/plat.c", "updater/progress.c", "updater/extmap.c",
+               *sorted(str(p.relative_to(TOP))
+                       for p in (TOP / "updater").glob("bow*.c"))]
     subprocess.run(["gcc", "-std=gnu11", "-O1", "-g", "-fsanitize=address",
                     "-I", "updater", "-I", "kmod", "-o", program, *sources],
                    cwd=TOP, check=True)
 
-    def make(seed, size):
+    def make(seed, size, *cut):
         run(program, seed, size, 300, folder / "image", folder / "begun",
-            folder / "free")
+            folder / "free", *cut)
         step = size // 512
         free = [(step * int(n), step * int(n) + step)
                 for n in (folder / "free").read_text().split()]
@@ -200,6 +203,23 @@ def test_we_finish_what_the_published_tool_began_on_our_log(disk, dump, size):
         if n % 9 == 0:
             after, text = disk.after("restore", restorer.image, check=False)
             assert published.same_outside(after, begun, free), (n, text)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_the_published_tool_finishes_what_we_began(dump, size):
+    """Cut at any write of ours: it finds a log of its own and undoes it."""
+    finished = 0
+    for seed in range(3, 30, 3):
+        for cut in range(1, 400, 1 + seed):
+            image, begun, free = dump(seed, size, cut)
+            restorer = published.Restorer(image)
+            if not restorer.has_log():
+                break
+            assert restorer.restore() == "restored", (seed, cut)
+            assert published.same_outside(restorer.image, begun, free), \
+                (seed, cut)
+            finished += 1
+    assert finished > 50
 
 
 # ---- salvage -----------------------------------------------------------------
