@@ -675,6 +675,81 @@ int chain_load_newest(struct chain *c)
 	return 0;
 }
 
+/* ---- the count of a published log ------------------------------------------
+ */
+
+/* Do two places hold the same? 1, 0, -1. */
+static int is_same(struct chain *c, uint64_t a, uint64_t b, uint64_t sectors)
+{
+	uint8_t one[BOWLINE_SECTOR], other[BOWLINE_SECTOR];
+
+	for (uint64_t i = 0; i < sectors; i++) {
+		if (read_at(c, a + i, one, 1) || read_at(c, b + i, other, 1))
+			return -1;
+		if (memcmp(one, other, sizeof(one)))
+			return 0;
+	}
+	return 1;
+}
+
+/* The block before this one was full, and may have left its entry i here. */
+static bool is_stale(const struct chain *c, uint32_t i)
+{
+	const struct bow_log *log = &c->logs[0].log;
+	size_t at = log->header_size + i * BOW_ENTRY_SIZE;
+
+	return c->n_logs > 1 &&
+	       !memcmp(log->block + at, c->logs[1].log.block + at,
+		       BOW_ENTRY_SIZE);
+}
+
+/* Did entry i, behind the last, count once? 1, 0, -1. */
+static int was_counted(struct chain *c, uint32_t i)
+{
+	const struct bow_log *log = &c->logs[0].log;
+	struct bow_step step;
+	uint32_t sum;
+	int r;
+
+	bow_log_entry(log, i, &step);
+	if (!step.checksum || bow_log_check(log, i, &step) || is_stale(c, i))
+		return 0;
+	if (sum_of(c, &step, step.dest, read_at, &sum))
+		return -1;
+	if (sum != step.checksum)
+		return 0;
+	r = is_same(c, step.source, step.dest, step.size / BOWLINE_SECTOR);
+	return r < 0 ? r : !r;
+}
+
+/*
+ * Nothing proves the header of a published log. But an entry behind the last
+ * whose backup is good, and is not what its source holds by now, was one of
+ * them when the source was overwritten.
+ */
+static int check_count(struct chain *c)
+{
+	const struct bow_log *log = &c->logs[0].log;
+	uint32_t most = bow_log_capacity(log->block_size, log->header_size);
+
+	if (log->tail != BOW_TAIL_NONE || log->magic != BOW_MAGIC)
+		return 0;
+	for (uint32_t i = log->count; i < most; i++) {
+		int r = was_counted(c, i);
+
+		if (r < 0)
+			return -1;
+		if (r)
+			chain_fault(c,
+				    "log block %u counts %u entries, but entry "
+				    "%u is one of them",
+				    log->sequence, log->count, i);
+		if (r)
+			return 0;
+	}
+	return 0;
+}
+
 int chain_load(struct chain *c)
 {
 	int r;
@@ -693,7 +768,7 @@ int chain_load(struct chain *c)
 	if (r > 0)
 		r = load_original(c);
 	c->info->logs = c->n_logs;
-	if (r < 0)
+	if (r < 0 || (c->check_data && check_count(c)))
 		return -1;
 	return c->check_data ? chain_verify(c) : 0;
 }

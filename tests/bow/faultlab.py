@@ -86,6 +86,10 @@ sync
 """
 
 
+def poke_program(folder):
+    return vm.program(Path(__file__).with_name("poke.c"), folder, MACHINE)
+
+
 class Part:
     """What one experiment left."""
 
@@ -127,9 +131,7 @@ class Lab:
                     disk.write(os.urandom(SLICE))
                 disk.truncate(disk_size or len(self.names) * SLICE)
         options.setdefault("machine", MACHINE)
-        poke = vm.program(Path(__file__).with_name("poke.c"), folder,
-                          options["machine"])
-        files = {"head.sh": HEAD.encode(), "bin/poke": poke}
+        files = {"head.sh": HEAD.encode(), "bin/poke": poke_program(folder)}
         for name in self.names:
             files[f"parts/{name}"] = scripts[name].encode()
         script = RUN % {"limit": limit}

@@ -262,3 +262,17 @@ def test_salvage_never_touches_what_it_cannot_prove(disk, dump, size):
         assert untouched_or_undone(after, image, begun, free, size) == [], seed
         salvaged += done.returncode == 3
     assert salvaged > 5
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_a_tail_of_nobody_is_refused_and_salvaged_whole(disk, size):
+    """What neither our writer nor the published one leaves there."""
+    for seed in range(0, 40, 3):
+        writer = published.make(f"{size} {seed}", size, tail=b"\xde\xad\xbe\xef")
+        free = writer.shape.free_ranges()
+        image, text = disk.after("restore", writer.image, check=False)
+        assert image == writer.image and "nothing was changed" in text
+        disk.path.write_bytes(writer.image)
+        run(BOWLINE, "restore", "--salvage", disk.path, check=False)
+        assert published.same_outside(disk.path.read_bytes(), writer.begun,
+                                      free), seed
