@@ -204,6 +204,6 @@ def boot(script, disks, work, modules=(), program=None, files=None, **args):
                      for i, name in enumerate([*disks, "CONTROL"]))
     args.setdefault("machine", MACHINE)
     with Copier(control, disks):
-        return vm.run(values + SHELL + script, disks=[*disks.values(), control],
-                      modules=["dm_mod", "dm_bow", *modules], work=work,
-                      files=files, **args)
+        return vm.run(values + SHELL + script, work=work, files=files,
+                      disks=[*disks.values(), control],
+                      modules=["dm_mod", "dm_bow", *modules], **args)
