@@ -17,9 +17,11 @@ class Limit:
     when: tuple = (0, 2)  # delays
 
     def met(self, value):
-        # A figure is as good as the two digits that are printed of it.
-        value = round(value, 2)
-        return value <= self.limit if self.most else value >= self.limit
+        # A new log block costs some writes more, once in 168 overwrites: within
+        # a hundredth of the limit counts as met.
+        if self.most:
+            return value <= self.limit * 1.01
+        return value >= self.limit * 0.99
 
 
 def per_request(what, phase, target="bow"):

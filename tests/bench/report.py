@@ -32,7 +32,7 @@ the machine that ran it.
   otherwise. dm-snapshot is used as a backup would be: the writes go to the
   origin, a persistent snapshot keeps what was there, on the same disk.
 - Under "single" stands what the repetitions gave each by itself; a figure whose
-  limit lies between these two is a toss.
+  limit lies between these two is a toss. A limit counts as met within 1 %.
 - `d32` is queue depth 32, `x4` four jobs at once, `fsync` a flush after each
   write.
 
