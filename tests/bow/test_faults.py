@@ -171,9 +171,11 @@ put $(live) moves-it
 wait
 lower "0 $sectors $LOWER"
 echo moved=$(get 0)
-slow 1000
-put 0 at-commit &
+put 300 saved
+slow 1500
 put 300 data-too &
+sleep 0.7
+put 0 at-commit &
 sleep 0.3
 echo 2 > $BOW/state
 echo zero=$(get $((SLOT * sectors)) /dev/vda)
