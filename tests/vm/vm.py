@@ -77,11 +77,11 @@ look
 """
 
 # What no run may have on its console, whatever the test looks at.
-FAULTS = re.compile(r".*(?:BUG:|BUG |WARNING:|KASAN|UBSAN|Oops|INFO: task|"
-                    r"INFO: trying to register|locking dependency|"
-                    r"recursive locking|lock order|inconsistent lock|"
-                    r"suspicious RCU|unlock balance|held lock freed|"
-                    r"lock held when|sleeping function|ODEBUG|"
+FAULTS = re.compile(r".*(?:\bBUG: |WARNING: |KASAN: |UBSAN: |Oops: |"
+                    r"INFO: task |INFO: trying to register|possible \w+ lock|"
+                    r"inconsistent lock state|suspicious RCU|unlock balance|"
+                    r"held lock freed|lock held when|sleeping function|"
+                    r"kernel BUG at|general protection|ODEBUG: |"
                     r"unreferenced object|vm: cannot).*")
 
 
