@@ -411,19 +411,21 @@ works 2 200
 works 2 0
 echo log=$(errors 2)
 
-# Flushes fail, and whoever asked for one is told.
+# Flushes fail: no backup is durable, and whoever asked for one is told.
 begin 3 "$OPTION"
 works 3 100
 lower 3 $FLUSH:readonly
+refused 3 200
 fails sync $(dev bow3)
 lower 3
 works 3 200
+echo flush=$(errors 3)
 
 # The commit fails in every step, and state 1 goes on with all it had.
 begin 4 "$OPTION"
 works 4 0
 works 4 100
-for part in $LOG:readonly $POOL:error; do
+for part in $LOG:readonly $POOL:error $FLUSH:readonly; do
     lower 4 $part
     change_fails 4 2
     lower 4
@@ -434,7 +436,7 @@ echo commit=$(errors 4)
 # The same, and then it succeeds.
 begin 5 "$OPTION"
 works 5 0
-for part in $LOG:readonly $POOL:error; do
+for part in $LOG:readonly $POOL:error $FLUSH:readonly; do
     lower 5 $part
     change_fails 5 2
 done
@@ -445,7 +447,7 @@ echo committed=$(errors 5)
 
 # State 1 cannot begin.
 make 6 "$OPTION"
-for part in $LOG:readonly $POOL:readonly $LOG:error; do
+for part in $LOG:readonly $POOL:readonly $FLUSH:readonly $LOG:error; do
     lower 6 $part
     change_fails 6 1
 done
@@ -475,7 +477,7 @@ def test_lower_device_fails(tmp_path, machine, block_size):
     old = tmp_path / "old"
     old.write_bytes(stage.before)
     result = stage.play(f"BS={block_size}\n" + FAILURES, more=[old])
-    for name in ("reads", "backups", "log", "commit", "committed",
+    for name in ("reads", "backups", "log", "flush", "commit", "committed",
                  "begin"):
         assert int(result.value(name)) > 0, result.console
     assert ", 0 wrong" in result.value("scribble"), result.console
@@ -486,4 +488,4 @@ def test_lower_device_fails(tmp_path, machine, block_size):
     begun = stage.work / "begun"
     begun.write_bytes(stage.before[6 * STRIDE:6 * STRIDE + SLICE])
     assert differences(path, begun, POOL) == []
-    counts.add("I/O failures", 10)
+    counts.add("I/O failures", 14)
