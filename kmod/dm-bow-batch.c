@@ -8,6 +8,7 @@
  */
 #include <linux/delay.h>
 #include <linux/sched/mm.h>
+#include <linux/vmalloc.h>
 
 #include "dm-bow.h"
 
@@ -227,7 +228,7 @@ static void new_job(struct bow *bow, u64 pos, u64 dest)
 static int add_job(struct bow *bow, u64 pos, u64 *len)
 {
 	struct bow_batch *batch = bow->batch;
-	u64 fits = (BOW_BUF_SIZE - batch->used) / bow->block_size;
+	u64 fits = (bow->buf_size - batch->used) / bow->block_size;
 	u64 dest;
 
 	if (!batch->room)
@@ -297,7 +298,7 @@ static int read_jobs(struct bow *bow)
 	for (i = 0; i < bow->batch->n; i++) {
 		struct bow_job *job = &bow->batch->jobs[i];
 
-		bow_start(bow, REQ_OP_READ, job->step.source, job->step.size,
+		bow_start(bow, REQ_OP_READ, 0, job->step.source, job->step.size,
 			  job->data, true);
 	}
 	return bow_finish(bow);
@@ -329,37 +330,35 @@ static void build_log(struct bow *bow)
 }
 
 /* The backups lie in memory one after the other, and mostly on the disk. */
-static unsigned int write_run(struct bow *bow, unsigned int i)
+static unsigned int end_of_run(struct bow *bow, unsigned int i, u32 *size)
 {
 	struct bow_job *first = &bow->batch->jobs[i];
-	u32 size = 0;
 
+	*size = 0;
 	do {
-		size += bow->batch->jobs[i++].step.size;
+		*size += bow->batch->jobs[i++].step.size;
 	} while (i < bow->batch->n &&
 		 bow->batch->jobs[i].step.dest ==
-			 first->step.dest + (size >> SECTOR_SHIFT));
-	bow_start(bow, REQ_OP_WRITE, first->step.dest, size, first->data, true);
+			 first->step.dest + (*size >> SECTOR_SHIFT));
 	return i;
 }
 
-static int write_jobs(struct bow *bow)
+static void start_jobs(struct bow *bow, blk_opf_t flags)
 {
 	struct bow_batch *batch = bow->batch;
-	unsigned int i = 0;
+	unsigned int i = 0, end;
+	u32 size;
 
-	while (i < batch->n)
-		i = write_run(bow, i);
-	if (batch->roll)
-		bow_start(bow, REQ_OP_WRITE, batch->roll_dest, bow->block_size,
-			  bow->log, false);
-	return bow_finish(bow);
+	for (; i < batch->n; i = end) {
+		end = end_of_run(bow, i, &size);
+		bow_start(bow, REQ_OP_WRITE, flags, batch->jobs[i].step.dest,
+			  size, batch->jobs[i].data, true);
+	}
 }
 
 /*
- * The log was written, or tried to: its entries are true in either case, for
- * the copies are durable or nothing refers to them, and nothing they cover
- * was overwritten yet.
+ * The log on disk has the batch's entries, or may have them: which are true,
+ * for the copies are durable, and nothing they cover was overwritten yet.
  */
 static void settle(struct bow *bow, int err)
 {
@@ -383,21 +382,73 @@ static void settle(struct bow *bow, int err)
 	spin_unlock(&bow->lock);
 }
 
-static int copy_and_log(struct bow *bow)
+/* The copies first, then the log: where no reader could tell what is lost. */
+static int write_in_order(struct bow *bow)
 {
-	int err = read_jobs(bow);
+	struct bow_batch *batch = bow->batch;
+	int err;
 
-	if (!err) {
-		build_log(bow);
-		err = write_jobs(bow);
-	}
+	start_jobs(bow, 0);
+	if (batch->roll)
+		bow_start(bow, REQ_OP_WRITE, 0, batch->roll_dest,
+			  bow->block_size, bow->log, false);
+	err = bow_finish(bow);
 	if (err) {
 		release_batch(bow);
 		return err;
 	}
-	err = bow->batch->roll ? bow_begin_log(bow) : bow_append_log(bow);
+	err = batch->roll ? bow_begin_log(bow) : bow_append_log(bow);
 	settle(bow, err);
 	return err;
+}
+
+/* The log may have the entries of copies that are not there: take them out. */
+static void disown(struct bow *bow)
+{
+	release_batch(bow);
+	spin_lock(&bow->lock);
+	bow->log_dirty = true;
+	spin_unlock(&bow->lock);
+}
+
+/*
+ * All at once. What a cut leaves of it may be entries without their copies, but
+ * then what they cover is where it was, and has the entry's checksum: nothing
+ * has to be undone. Where it is two writes each is forced to the medium, which
+ * is quicker than a flush behind them.
+ */
+static int write_together(struct bow *bow)
+{
+	struct bow_batch *batch = bow->batch;
+	blk_opf_t flags = 0;
+	u32 size;
+	int err;
+
+	if (end_of_run(bow, 0, &size) == batch->n)
+		flags = REQ_FUA;
+	start_jobs(bow, flags);
+	bow_start(bow, REQ_OP_WRITE, flags, 0, bow->block_size, bow->image,
+		  false);
+	err = bow_finish(bow);
+	if (!err && !flags)
+		err = bow_flush(bow);
+	if (err)
+		disown(bow);
+	else
+		settle(bow, 0);
+	return err;
+}
+
+static int copy_and_log(struct bow *bow, bool in_order)
+{
+	int err = read_jobs(bow);
+
+	if (err) {
+		release_batch(bow);
+		return err;
+	}
+	build_log(bow);
+	return in_order ? write_in_order(bow) : write_together(bow);
 }
 
 static void count_error(struct bow *bow, const char *what, int err)
@@ -421,7 +472,7 @@ static int run_batch(struct bow *bow)
 		hold_block0(bow, true);
 		drain_zeros(bow);
 	}
-	err = copy_and_log(bow);
+	err = copy_and_log(bow, moves || bow->batch->roll || bow->rest_stale);
 	if (moves)
 		hold_block0(bow, false);
 	if (err)
@@ -460,6 +511,8 @@ static void forget_ranges(struct bow *bow)
 	memset(&bow->ranges, 0, sizeof(bow->ranges));
 	spin_unlock(&bow->lock);
 	bow_ranges_free(&old);
+	vfree(bow->buf);
+	bow->buf = NULL;
 }
 
 static int change_state(struct bow *bow, unsigned int want)
@@ -694,6 +747,57 @@ static void run_discards(struct bow *bow, struct bio_list *discards)
 	hold_writes(bow, 0, 0);
 }
 
+/* What has come since; bytes of it no more than would fill a batch. */
+static unsigned int waiting(struct bow *bow, u32 *bytes)
+{
+	unsigned int n = 0;
+	struct bio *bio;
+
+	*bytes = 0;
+	spin_lock(&bow->lock);
+	bio_list_for_each (bio, &bow->deferred) {
+		n++;
+		if (*bytes < bow->buf_size)
+			*bytes += bio->bi_iter.bi_size;
+	}
+	spin_unlock(&bow->lock);
+	return n;
+}
+
+/*
+ * Who writes many blocks at once comes back with others when his writes have
+ * ended. To wait for them, half as long as the last batches took, makes one
+ * batch of what would be two. Nobody waits who writes one by one.
+ */
+static void wait_for_company(struct bow *bow)
+{
+	ktime_t until = ktime_add(bow->ended, bow->took / 2);
+	unsigned int n;
+	u32 bytes;
+
+	for (;;) {
+		n = waiting(bow, &bytes);
+		if (!n || n >= bow->crowd || bytes >= bow->buf_size ||
+		    READ_ONCE(bow->want) || ktime_after(ktime_get(), until))
+			break;
+		usleep_range(50, 200);
+	}
+}
+
+static void back_up_all(struct bow *bow, struct bio_list *pending)
+{
+	ktime_t start = ktime_get();
+	u32 bytes;
+
+	bow->crowd = bio_list_size(pending);
+	while (!bio_list_empty(pending))
+		write_batch(bow, pending);
+	bow->careful = false;
+	bow->ended = ktime_get();
+	bow->took = ktime_sub(bow->ended, start);
+	bow->crowd += waiting(bow, &bytes);
+}
+
 static void run_bios(struct bow *bow, struct bio_list *bios)
 {
 	struct bio_list discards, pending;
@@ -708,9 +812,8 @@ static void run_bios(struct bow *bow, struct bio_list *bios)
 			bio_list_add(&pending, bio);
 	}
 	run_discards(bow, &discards);
-	while (!bio_list_empty(&pending))
-		write_batch(bow, &pending);
-	bow->careful = false;
+	if (!bio_list_empty(&pending))
+		back_up_all(bow, &pending);
 }
 
 /* ---- the worker ---------------------------------------------------------- */
@@ -753,6 +856,7 @@ void bow_work(struct work_struct *work)
 
 	obey(bow);
 	for (;;) {
+		wait_for_company(bow);
 		bio_list_init(&bios);
 		spin_lock(&bow->lock);
 		bio_list_merge(&bios, &bow->deferred);

@@ -54,6 +54,23 @@ int bow_write(struct bow *bow, u64 sector, u32 len, void *from, blk_opf_t flags)
 			      len, from);
 }
 
+/*
+ * By itself: device-mapper below may lose the error of a flush that comes with
+ * a write.
+ */
+int bow_flush(struct bow *bow)
+{
+	return bow_write(bow, 0, 0, bow->image, REQ_PREFLUSH);
+}
+
+/* Durable, and so is all that was written before. */
+static int write_durable(struct bow *bow, u32 len, void *from)
+{
+	int err = bow_flush(bow);
+
+	return err ? err : bow_write(bow, 0, len, from, REQ_FUA);
+}
+
 /* ---- many at once -------------------------------------------------------- */
 
 static void put_io(struct bow_batch *batch)
@@ -71,8 +88,8 @@ static void io_done(unsigned long error, void *context)
 	put_io(batch);
 }
 
-void bow_start(struct bow *bow, blk_opf_t op, u64 sector, u32 len, void *mem,
-	       bool vmalloced)
+void bow_start(struct bow *bow, blk_opf_t op, blk_opf_t flags, u64 sector,
+	       u32 len, void *mem, bool vmalloced)
 {
 	struct dm_io_region where = {
 		.bdev = bow->bdev,
@@ -80,7 +97,7 @@ void bow_start(struct bow *bow, blk_opf_t op, u64 sector, u32 len, void *mem,
 		.count = len >> SECTOR_SHIFT,
 	};
 	struct dm_io_request request = {
-		COMPAT_DM_IO_OPF(op, 0),
+		COMPAT_DM_IO_OPF(op, flags),
 		.mem.type = vmalloced ? DM_IO_VMA : DM_IO_KMEM,
 		.mem.ptr.addr = mem,
 		.notify.fn = io_done,
@@ -134,13 +151,12 @@ static int write_rest(struct bow *bow, void *block, blk_opf_t flags)
 
 static int write_head(struct bow *bow, void *block)
 {
-	return bow_write(bow, 0, bow->unit, block, REQ_PREFLUSH | REQ_FUA);
+	return write_durable(bow, bow->unit, block);
 }
 
 static int write_whole(struct bow *bow, void *block)
 {
-	return bow_write(bow, 0, bow->block_size, block,
-			 REQ_PREFLUSH | REQ_FUA);
+	return write_durable(bow, bow->block_size, block);
 }
 
 int bow_begin_log(struct bow *bow)

@@ -24,6 +24,8 @@ static u64 leaf_size(const struct bow_ranges *r, u32 leaf)
 int bow_ranges_init(struct bow_ranges *r, u64 blocks)
 {
 	memset(r, 0, sizeof(*r));
+	if (blocks > BOW_RANGES_MAX)
+		return -ENOMEM;
 	r->blocks = blocks;
 	r->count[BOW_UNCHANGED] = blocks;
 	r->n_leaves = leaf_of(blocks - 1) + 1;

@@ -35,6 +35,10 @@ struct bow_ranges {
 	u8 *uniform; /* enum bow_type */
 };
 
+/* What the table of leaves can be had for in one piece: 2 PiB of 4 KiB blocks.
+ */
+#define BOW_RANGES_MAX ((u64)BOW_LEAF_BLOCKS << 27)
+
 /* All blocks BOW_UNCHANGED. 0 or -ENOMEM; at least one block. */
 int bow_ranges_init(struct bow_ranges *r, u64 blocks);
 /* Also after a failed init, and twice. */

@@ -293,6 +293,14 @@ static void free_memory(struct bow *bow)
 	kfree(bow);
 }
 
+/* A 64th of all memory, within bounds. */
+static u32 buffer_size(void)
+{
+	return clamp_t(u64, (u64)totalram_pages() << PAGE_SHIFT >> 6,
+		       BOW_BUF_MIN, BOW_BUF_MAX) &
+	       ~(BOW_BLOCK_MAX - 1);
+}
+
 static struct bow *alloc_memory(u64 sectors, u32 block_size)
 {
 	struct bow *bow = kzalloc(sizeof(*bow), GFP_KERNEL);
@@ -303,7 +311,8 @@ static struct bow *alloc_memory(u64 sectors, u32 block_size)
 	bow->block_size = block_size;
 	bow->shift = ilog2(block_size) - SECTOR_SHIFT;
 	bow->batch = kzalloc(sizeof(*bow->batch), GFP_KERNEL);
-	bow->buf = vmalloc(BOW_BUF_SIZE);
+	bow->buf_size = buffer_size();
+	bow->buf = vmalloc(bow->buf_size);
 	bow->log = kzalloc(BOW_BLOCK_MAX, GFP_KERNEL);
 	bow->image = kzalloc(BOW_BLOCK_MAX, GFP_KERNEL);
 	bow->scratch = kzalloc(BOW_BLOCK_MAX, GFP_KERNEL);

@@ -31,8 +31,9 @@
 
 #define DM_MSG_PREFIX "bow"
 
-#define BOW_JOBS     64		 /* backups made together, at most */
-#define BOW_BUF_SIZE (512 << 10) /* bytes of them in memory */
+#define BOW_JOBS    128		/* backups made together, at most */
+#define BOW_BUF_MIN (512 << 10) /* bytes of them in memory */
+#define BOW_BUF_MAX (4 << 20)
 
 enum bow_state { BOW_TRIM = 0, BOW_CHECKPOINT = 1, BOW_COMMITTED = 2 };
 
@@ -110,8 +111,12 @@ struct bow {
 	struct work_struct work;
 	struct dm_io_client *client;
 	struct bow_batch *batch;
+	unsigned int crowd; /* writes that the last batches were for */
+	ktime_t ended;	    /* when they were over */
+	ktime_t took;	    /* and how long that was */
 	bool careful;	    /* after a failure: one bio a batch */
-	void *buf;	    /* BOW_BUF_SIZE, for backups */
+	void *buf;	    /* for backups, until the commit */
+	u32 buf_size;
 	void *log;	    /* the log block as it is on disk */
 	void *image;	    /* ... as it is to be */
 	void *scratch;	    /* one block */
@@ -180,13 +185,18 @@ void bow_release(struct bow *bow, u64 start, u64 len);
  */
 
 int bow_read(struct bow *bow, u64 sector, u32 len, void *to);
-/* flags: REQ_PREFLUSH, REQ_FUA. */
+/* flags: REQ_FUA. */
 int bow_write(struct bow *bow, u64 sector, u32 len, void *from,
 	      blk_opf_t flags);
 
-/* Starts I/O of the batch; vmalloced: where the memory is from. */
-void bow_start(struct bow *bow, blk_opf_t op, u64 sector, u32 len, void *mem,
-	       bool vmalloced);
+/* Makes durable all that was written before. */
+int bow_flush(struct bow *bow);
+
+/*
+ * Starts I/O of the batch. flags: REQ_FUA; vmalloced: where the memory is from.
+ */
+void bow_start(struct bow *bow, blk_opf_t op, blk_opf_t flags, u64 sector,
+	       u32 len, void *mem, bool vmalloced);
 /* Waits for all that was started. 0 or -EIO. */
 int bow_finish(struct bow *bow);
 

@@ -665,6 +665,8 @@ int chain_load_newest(struct chain *c)
 		return r;
 	c->known = true;
 	log = &c->logs[0].log;
+	if (c->limit)
+		c->logs[0].log.count = c->limit;
 	info->block_size = log->block_size;
 	info->sector0 = c->live = log->sector0;
 	info->restoring = log->magic == BOW_MAGIC_RESTORING;
@@ -750,7 +752,7 @@ static int check_count(struct chain *c)
 	return 0;
 }
 
-int chain_load(struct chain *c)
+static int load_once(struct chain *c)
 {
 	int r;
 
@@ -771,6 +773,56 @@ int chain_load(struct chain *c)
 	if (r < 0 || (c->check_data && check_count(c)))
 		return -1;
 	return c->check_data ? chain_verify(c) : 0;
+}
+
+/* Does the source of an entry hold what was to be saved? 1, 0, -1. */
+static int is_void(struct chain *c, uint32_t i)
+{
+	struct log_block *b = &c->logs[0];
+	enum verdict verdict = chain_mark(c, b, i)->verdict;
+	struct bow_step step;
+	uint32_t now;
+
+	if (verdict != V_GOOD)
+		return verdict == V_IDLE;
+	bow_log_entry(&b->log, i, &step);
+	if (sum_of(c, &step, step.source, read_at, &now))
+		return -1;
+	return now == step.checksum;
+}
+
+/*
+ * The target writes the backups of a batch and their entries together, and what
+ * they are for when both are durable. After a power cut some of the backups may
+ * be missing; then no source of the whole batch has changed, nor of any entry
+ * from the first of these on. *count = the entries before it. 1, 0, -1.
+ */
+static int cut_short(struct chain *c, uint32_t *count)
+{
+	uint32_t n = c->n_logs ? c->logs[0].log.count : 0, i = 1;
+	int r = 1;
+
+	while (i < n && chain_mark(c, &c->logs[0], i)->verdict != V_IDLE)
+		i++;
+	*count = i;
+	for (; r > 0 && i < n; i++)
+		r = is_void(c, i);
+	return r > 0 ? *count < n : r;
+}
+
+int chain_load(struct chain *c)
+{
+	struct chain again = *c;
+	int r = load_once(c);
+
+	if (r || !c->check_data || c->info->kind != BOW_DAMAGED)
+		return r;
+	r = cut_short(c, &again.limit);
+	if (r <= 0)
+		return r;
+	chain_free(c);
+	*c = again;
+	return load_once(c);
 }
 
 void chain_free(struct chain *c)

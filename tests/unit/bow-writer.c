@@ -91,10 +91,14 @@ static void begin_log(struct writer *w)
 	memcpy(w->log, w->image, w->shape.block_size);
 }
 
-/* More entries: one write, which a cut may tear. */
-static void append_log(struct writer *w)
+/*
+ * More entries: one write, which a cut may tear, together with the backups,
+ * unless the live block 0 moved.
+ */
+static void append_log(struct writer *w, bool in_order)
 {
-	dev_flush(w->dev);
+	if (in_order)
+		dev_flush(w->dev);
 	dev_write(w->dev, 0, w->image, w->shape.block_size);
 	dev_flush(w->dev);
 	memcpy(w->log, w->image, w->shape.block_size);
@@ -158,6 +162,7 @@ static void back_up(struct writer *w, uint64_t block, uint64_t dest)
 /* Backs up what of the blocks needs it; false when there is no room. */
 static bool save_all(struct writer *w, const uint64_t *blocks, int n)
 {
+	uint64_t live = w->live;
 	int saved = 0;
 
 	memcpy(w->image, w->log, w->shape.block_size);
@@ -177,7 +182,7 @@ static bool save_all(struct writer *w, const uint64_t *blocks, int n)
 		saved++;
 	}
 	if (saved)
-		append_log(w);
+		append_log(w, w->live != live);
 	return true;
 }
 

@@ -61,6 +61,17 @@ class Disk:
         self.version += 1
         self.durable[sector * SECTOR:sector * SECTOR + len(data)] = data
 
+    def _supersede(self, start, count):
+        """Nothing older comes to the medium there any more."""
+        cache, self.cache = self.cache, []
+        for sector, data in cache:
+            before = data[:max(0, start - sector) * SECTOR]
+            behind = data[max(0, start + count - sector) * SECTOR:]
+            if before:
+                self.cache.append((sector, before))
+            if behind:
+                self.cache.append((max(sector, start + count), behind))
+
     def apply(self, entry):
         if entry.flags & (MARK | DISCARD):
             return
@@ -68,10 +79,11 @@ class Disk:
             for sector, data in self.cache:
                 self._put(sector, data)
             self.cache = []
-        if entry.data:
-            self.cache.append((entry.sector, entry.data))
         if entry.flags & FUA:
+            self._supersede(entry.sector, len(entry.data) // SECTOR)
             self._put(entry.sector, entry.data)
+        elif entry.data:
+            self.cache.append((entry.sector, entry.data))
 
     def survivors(self, dice):
         """[(byte, data)]: what of the cache a cut may leave. dice is a

@@ -8,7 +8,7 @@ import pytest
 
 import vm
 from test_bow import bowline, differences, free_ranges
-from test_bow_edge import SETUP, clean
+from test_bow_edge import SETUP
 
 MODULES = ["dm_mod", "dm_bow"]
 SIZE = 16 << 20
@@ -43,7 +43,6 @@ def run(script, disks, tmp_path):
     result = vm.run(BEGIN + script, disks=disks, modules=MODULES,
                     work=tmp_path)
     assert result.status == 0, result.console
-    clean(result)
     return result
 
 
