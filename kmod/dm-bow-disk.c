@@ -39,28 +39,18 @@ int bow_read(struct bow *bow, u64 sector, u32 len, void *to)
 	return transfer(bow, REQ_OP_READ, 0, sector, len, to);
 }
 
+int bow_write(struct bow *bow, u64 sector, u32 len, void *from, blk_opf_t flags)
+{
+	return transfer(bow, REQ_OP_WRITE, flags, sector, len, from);
+}
+
 /*
  * A flush that fails as part of a write that carries data is not reported where
  * the lower device is a mapped one itself; a flush alone always is.
  */
-int bow_write(struct bow *bow, u64 sector, u32 len, void *from, blk_opf_t flags)
-{
-	int err = 0;
-
-	if (flags & REQ_PREFLUSH)
-		err = transfer(bow, REQ_OP_WRITE, REQ_PREFLUSH, 0, 0, from);
-	return err ? err
-		   : transfer(bow, REQ_OP_WRITE, flags & ~REQ_PREFLUSH, sector,
-			      len, from);
-}
-
-/*
- * By itself: device-mapper below may lose the error of a flush that comes with
- * a write.
- */
 int bow_flush(struct bow *bow)
 {
-	return bow_write(bow, 0, 0, bow->image, REQ_PREFLUSH);
+	return transfer(bow, REQ_OP_WRITE, REQ_PREFLUSH, 0, 0, bow->image);
 }
 
 /* Durable, and so is all that was written before. */
