@@ -6,6 +6,7 @@
  * free blocks, writes the log once with an entry for each copy, durable
  * together with the copies, and only then lets the writes go.
  */
+#include <linux/blkdev.h>
 #include <linux/delay.h>
 #include <linux/sched/mm.h>
 #include <linux/vmalloc.h>
@@ -293,14 +294,17 @@ static bool moves_block0(struct bow *bow)
 
 static int read_jobs(struct bow *bow)
 {
+	struct blk_plug plug;
 	unsigned int i;
 
+	blk_start_plug(&plug);
 	for (i = 0; i < bow->batch->n; i++) {
 		struct bow_job *job = &bow->batch->jobs[i];
 
 		bow_start(bow, REQ_OP_READ, 0, job->step.source, job->step.size,
 			  job->data, true);
 	}
+	blk_finish_plug(&plug);
 	return bow_finish(bow);
 }
 
@@ -325,8 +329,9 @@ static void build_log(struct bow *bow)
 		}
 		job->step.checksum = bow_checksum(job->step.source, size,
 						  job->data, job->step.size);
-		bow_log_append(bow->image, &job->step);
+		bow_log_add(bow->image, &job->step);
 	}
+	bow_log_seal(bow->image);
 }
 
 /* The backups lie in memory one after the other, and mostly on the disk. */
@@ -661,6 +666,7 @@ static int back_up(struct bow *bow, struct bio_list *pending,
 static void write_batch(struct bow *bow, struct bio_list *pending)
 {
 	struct bio_list taken, again;
+	struct blk_plug plug;
 	struct bio *bio;
 	bool alone;
 	int err;
@@ -673,6 +679,7 @@ static void write_batch(struct bow *bow, struct bio_list *pending)
 	else
 		err = back_up(bow, pending, &taken);
 	alone = taken.head == taken.tail;
+	blk_start_plug(&plug);
 	while ((bio = bio_list_pop(&taken))) {
 		if (let_go(bow, bio))
 			continue;
@@ -681,6 +688,7 @@ static void write_batch(struct bow *bow, struct bio_list *pending)
 		else
 			bio_list_add(&again, bio);
 	}
+	blk_finish_plug(&plug);
 	bow->careful = err || (bow->careful && !bio_list_empty(pending));
 	bio_list_merge_head(pending, &again);
 }

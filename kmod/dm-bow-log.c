@@ -465,7 +465,7 @@ void bow_log_mark(void *block)
 	memcpy((u8 *)block + sizeof(h), &sums, sizeof(sums));
 }
 
-int bow_log_append(void *block, const struct bow_step *step)
+int bow_log_add(void *block, const struct bow_step *step)
 {
 	struct bow_header h = header_of(block);
 	u32 count = le32_to_cpu(h.count);
@@ -475,8 +475,16 @@ int bow_log_append(void *block, const struct bow_step *step)
 	put_entry(block, count, step);
 	h.count = cpu_to_le32(count + 1);
 	put_header(block, &h);
-	bow_log_seal(block);
 	return 0;
+}
+
+int bow_log_append(void *block, const struct bow_step *step)
+{
+	int err = bow_log_add(block, step);
+
+	if (!err)
+		bow_log_seal(block);
+	return err;
 }
 
 int bow_log_move(void *block, u64 dest)

@@ -94,7 +94,9 @@ void bow_log_roll(void *block, u64 dest, u32 checksum);
 /* The block is durable as it is: a cut of the next write leads back here. */
 void bow_log_mark(void *block);
 
-/* -ENOSPC when the block is full. */
+/* -ENOSPC when the block is full. Not sealed: bow_log_seal() after the last. */
+int bow_log_add(void *block, const struct bow_step *step);
+/* The same, sealed. */
 int bow_log_append(void *block, const struct bow_step *step);
 
 /* The live copy of block 0 moves; -ENOSPC when the block is full. */
