@@ -144,6 +144,15 @@ static int say_result(const char *dev, const char *type, int status)
 	return status < 0 || status >= NOT_MENDED ? -1 : 0;
 }
 
+const char *fsck_type(const char *path)
+{
+	struct dev *dev = dev_open(path, DEV_READ);
+	const struct magic *m = dev ? find(dev) : NULL;
+
+	dev_close(dev);
+	return m ? m->type : NULL;
+}
+
 int fsck_run(const char *path, const char *root)
 {
 	struct dev *dev = dev_open(path, DEV_READ);

@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Checking a file system with the tools of a system that is mounted but does
- * not run.
+ * Which file system a device has, and checking it with the tools of a system
+ * that is mounted but does not run.
  */
 #ifndef BOWLINE_FSCK_H
 #define BOWLINE_FSCK_H
+
+/* "f2fs" and so on, by the magic number; NULL: none that is known. */
+const char *fsck_type(const char *dev);
 
 /*
  * Runs fsck.TYPE of the system at root on the device, which is not mounted:

@@ -21,8 +21,8 @@
 #include "machine.h"
 #include "watchdog.h"
 
-#define MAPPER	   "/dev/mapper/"
-#define TRIM_MOUNT "/run/bowline-trim"
+#define MAPPER	    "/dev/mapper/"
+#define BEGIN_MOUNT "/run/bowline-begin"
 
 static int sectors_of(const char *path, uint64_t *sectors)
 {
@@ -38,7 +38,8 @@ static int sectors_of(const char *path, uint64_t *sectors)
 /* ---- mounts ---- */
 
 /* Tries every file system this kernel has for block devices. */
-static int mount_any(const char *dev, const char *dir, unsigned long flags)
+static int mount_any(const char *dev, const char *dir, unsigned long flags,
+		     const char *options)
 {
 	FILE *f = fopen("/proc/filesystems", "re");
 	char line[64], type[64];
@@ -47,7 +48,7 @@ static int mount_any(const char *dev, const char *dir, unsigned long flags)
 	errno = ENODEV;
 	while (f && r && fgets(line, sizeof(line), f))
 		if (sscanf(line, "\t%63s", type) == 1)
-			r = mount(dev, dir, type, flags | MS_SILENT, NULL);
+			r = mount(dev, dir, type, flags | MS_SILENT, options);
 	if (f)
 		fclose(f);
 	return r ? error_errno("cannot mount '%s' at '%s'", dev, dir) : 0;
@@ -58,26 +59,6 @@ static int make_dir(const char *dir)
 	if (mkdir(dir, 0755) && errno != EEXIST)
 		return error_errno("cannot make the folder '%s'", dir);
 	return 0;
-}
-
-/* Tells bow, through the file system's FITRIM, which blocks are free. */
-static int trim(const char *dev)
-{
-	struct fstrim_range all = { .len = UINT64_MAX };
-	int r = -1, fd;
-
-	if (make_dir(TRIM_MOUNT) || mount_any(dev, TRIM_MOUNT, MS_NOATIME))
-		return -1;
-	fd = open(TRIM_MOUNT, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0 || ioctl(fd, FITRIM, &all))
-		error_errno("cannot trim the file system of '%s'", dev);
-	else
-		r = 0;
-	if (fd >= 0)
-		close(fd);
-	if (umount(TRIM_MOUNT))
-		r = error_errno("cannot unmount '%s'", TRIM_MOUNT);
-	return r;
 }
 
 /* ---- the root ---- */
@@ -145,7 +126,7 @@ static int real_mount_system(const struct board *board,
 	if (system_table(&table, board, rec, mode) ||
 	    dm_make(DM_SYSTEM, &table.dm) || make_dir(sysroot))
 		return -1;
-	return mount_any(MAPPER DM_SYSTEM, sysroot, MS_RDONLY);
+	return mount_any(MAPPER DM_SYSTEM, sysroot, MS_RDONLY, NULL);
 }
 
 static int real_swap_system(const struct board *board,
@@ -231,8 +212,68 @@ static int real_bow_status(struct bow_status *status)
 	return machine_bow_status(status, dm.status);
 }
 
+/* ---- the file system when state 1 begins ---- */
+
+/* Tells bow which blocks are free. */
+static int trim(int root)
+{
+	struct fstrim_range all = { .len = UINT64_MAX };
+
+	return ioctl(root, FITRIM, &all);
+}
+
+/* Makes F2FS write a checkpoint: it needs a change to do so, but no space. */
+static int checkpoint(int root)
+{
+	const struct timespec read_now[] = { { .tv_nsec = UTIME_NOW },
+					     { .tv_nsec = UTIME_OMIT } };
+
+	return futimens(root, read_now) || syncfs(root);
+}
+
+static int with_root(const char *dir, int (*act)(int root))
+{
+	int root = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int r = root < 0 ? -1 : act(root);
+
+	if (root >= 0)
+		close(root);
+	return r;
+}
+
+/* Mounts the bow device, acts, unmounts. */
+static int visit(const char *options, const char *what, int (*act)(int root))
+{
+	int r = 0;
+
+	if (make_dir(BEGIN_MOUNT) ||
+	    mount_any(MAPPER DM_DATA, BEGIN_MOUNT, MS_NOATIME, options))
+		return -1;
+	if (with_root(BEGIN_MOUNT, act))
+		r = error_errno("cannot %s the file system of '%s'", what,
+				MAPPER DM_DATA);
+	if (umount(BEGIN_MOUNT))
+		r = error_errno("cannot unmount '%s'", BEGIN_MOUNT);
+	return r;
+}
+
+/*
+ * F2FS does not trim what its checkpoint says is trimmed, and takes what was
+ * fsynced after its checkpoint from free space, which no restore puts back.
+ */
+static int begin_state_1(bool f2fs)
+{
+	const char *options = f2fs ? "nodiscard" : NULL;
+
+	if ((f2fs && visit(options, "sync", checkpoint)) ||
+	    visit(options, "trim", trim) || bow_state("1"))
+		return -1;
+	return f2fs ? visit(options, "sync", checkpoint) : 0;
+}
+
 static int make_bow(const struct board *board)
 {
+	const char *type = fsck_type(board->data);
 	struct dev *data = dev_open(board->data, DEV_READ);
 	struct bow_table table;
 
@@ -244,9 +285,9 @@ static int make_bow(const struct board *board)
 	if (table.block_size != 512u << board->bow_block_size)
 		say("'%s' takes blocks of %u bytes, not %u", board->data,
 		    table.block_size, 512u << board->bow_block_size);
-	if (dm_make(DM_DATA, &table.dm) || trim(MAPPER DM_DATA))
+	if (dm_make(DM_DATA, &table.dm))
 		return -1;
-	return bow_state("1");
+	return begin_state_1(type && !strcmp(type, "f2fs"));
 }
 
 static int real_mount_data(const struct board *board, const char *sysroot,
@@ -257,7 +298,8 @@ static int real_mount_data(const struct board *board, const char *sysroot,
 	snprintf(dir, sizeof(dir), "%s%s", sysroot, board->data_mount);
 	if (bow && make_bow(board))
 		return -1;
-	return mount_any(bow ? MAPPER DM_DATA : board->data, dir, MS_NOATIME);
+	return mount_any(bow ? MAPPER DM_DATA : board->data, dir, MS_NOATIME,
+			 NULL);
 }
 
 static int real_check_data(const struct board *board, const char *sysroot)
