@@ -63,7 +63,8 @@ struct chain {
 	uint64_t origin; /* where block 0 as it was is now; 0: not known */
 	uint8_t *original; /* block 0 as it was, with origin */
 
-	uint32_t limit; /* of entries in the newest log block; 0: none */
+	uint32_t limit;	 /* of entries in the newest log block; 0: none */
+	uint32_t beyond; /* the entries there that do not count for it */
 	/* Of an earlier load: its V_IDLE entries are left out of the map. */
 	const struct mark *before;
 	uint32_t n_before;

@@ -665,8 +665,10 @@ int chain_load_newest(struct chain *c)
 		return r;
 	c->known = true;
 	log = &c->logs[0].log;
-	if (c->limit)
+	if (c->limit) {
+		c->beyond = log->count - c->limit;
 		c->logs[0].log.count = c->limit;
+	}
 	info->block_size = log->block_size;
 	info->sector0 = c->live = log->sector0;
 	info->restoring = log->magic == BOW_MAGIC_RESTORING;

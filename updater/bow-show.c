@@ -27,6 +27,20 @@ static void show_log(FILE *to, const struct log_block *b)
 		(ull)b->log.sector0, b->fault ? "WRONG" : tails[b->log.tail]);
 }
 
+static void show_beyond(FILE *to, uint32_t first, uint32_t n)
+{
+	if (n == 1)
+		fprintf(to,
+			"  entry %u never took effect: the power failed before "
+			"its backup was whole\n",
+			first);
+	else if (n)
+		fprintf(to,
+			"  entries %u to %u never took effect: the power failed "
+			"before their backups were whole\n",
+			first, first + n - 1);
+}
+
 static void show_entry(FILE *to, struct chain *c, const struct log_block *b,
 		       uint32_t i)
 {
@@ -80,6 +94,8 @@ int bow_inspect(struct dev *dev, FILE *to, struct bow_info *info)
 		show_log(to, &c.logs[l]);
 		if (info->kind == BOW_KEEPING)
 			break;
+		if (!l)
+			show_beyond(to, c.limit, c.beyond);
 		for (uint32_t i = c.logs[l].log.count; i--;)
 			show_entry(to, &c, &c.logs[l], i);
 	}

@@ -315,6 +315,77 @@ static void a_writer_may_be_cut_anywhere(void)
 	}
 }
 
+/* What inspect says of the newest log block. */
+struct told_newest {
+	unsigned int count;
+	unsigned int from, to; /* entries without effect; 0: none */
+};
+
+#define NO_EFFECT " never took effect: the power failed before %n"
+
+static void read_newest(struct told_newest *t, const char *report)
+{
+	const char *next = strchr(report, '\n') + 1;
+	int end = 0;
+
+	sscanf(report, "log block %*u: block size %*u, %u", &t->count);
+	sscanf(next, "  entry %u" NO_EFFECT, &t->from, &end);
+	t->to = t->from;
+	if (!end)
+		sscanf(next, "  entries %u to %u" NO_EFFECT, &t->from, &t->to,
+		       &end);
+	if (!end)
+		t->from = t->to = 0;
+}
+
+static void ask_newest(struct dev *dev, struct told_newest *t)
+{
+	char *report = NULL;
+	struct bow_info info;
+	size_t len;
+	FILE *out = open_memstream(&report, &len);
+
+	check(!bow_inspect(dev, out, &info) && info.kind == BOW_LOG);
+	fclose(out);
+	read_newest(t, report);
+	free(report);
+}
+
+static unsigned int count_of(struct dev *dev)
+{
+	struct bow_log log;
+	const char *why;
+
+	check(!bow_log_header(&log, memdev_data(dev), dev_size(dev) / 512,
+			      &why));
+	bow_log_block(&log, memdev_data(dev));
+	return log.count;
+}
+
+/* Only the others are counted. */
+static void entries_without_effect_are_told(void)
+{
+	unsigned int one = 0, more = 0;
+
+	for (unsigned int i = 0; i < 60 * N_SHAPES && !test_failed; i++) {
+		struct writer *w = writer_new(&shapes[i % N_SHAPES], i);
+		struct told_newest told;
+
+		memdev_cut(w->dev, 1 + rand() % 600);
+		for (int n = 0; n < 300 && !memdev_is_cut(w->dev); n++)
+			writer_step(w);
+		memdev_reboot(w->dev, rand());
+		ask_newest(w->dev, &told);
+		check(count_of(w->dev) == (told.to ? told.to + 1 : told.count));
+		check(!told.to || told.count == told.from);
+		one += told.to && told.to == told.from;
+		more += told.to > told.from;
+		writer_free(w);
+	}
+	printf("     one: %u times, more: %u\n", one, more);
+	check(one && more);
+}
+
 static void a_keep_may_be_cut_anywhere(void)
 {
 	for (unsigned int i = 0; i < 15 * N_SHAPES && !test_failed; i++) {
@@ -704,6 +775,7 @@ static const struct test tests[] = {
 	{ "a restore flushes eight times", a_restore_flushes_eight_times },
 	{ "a full device restores too", a_full_device_restores_too },
 	{ "a writer may be cut anywhere", a_writer_may_be_cut_anywhere },
+	{ "entries without effect are told", entries_without_effect_are_told },
 	{ "a keep may be cut anywhere", a_keep_may_be_cut_anywhere },
 	{ "a begun restore is not kept", a_begun_restore_is_not_kept },
 	{ "a begun keep is not restored", a_begun_keep_is_not_restored },
