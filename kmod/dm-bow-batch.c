@@ -104,7 +104,8 @@ static u64 job_blocks(const struct bow *bow, const struct bow_job *job)
 	return (job->step.size >> SECTOR_SHIFT) >> bow->shift;
 }
 
-static void begin_batch(struct bow *bow)
+/* n: writes that wait for it. */
+static void begin_batch(struct bow *bow, u32 n)
 {
 	struct bow_batch *batch = bow->batch;
 	u64 start, len;
@@ -114,7 +115,9 @@ static void begin_batch(struct bow *bow)
 	batch->roll = false;
 	batch->roll_alone = false;
 	batch->room = bow_log_room(bow->log);
-	if (batch->room || bow_claim(bow, 1, &start, &len))
+	/* A few entries are not worth a batch of their own. */
+	if (batch->room >= min(n, bow_head_entries(bow) - 1) ||
+	    bow_claim(bow, 1, &start, &len))
 		return;
 	batch->roll = true;
 	batch->roll_dest = start << bow->shift;
@@ -296,8 +299,11 @@ static int read_jobs(struct bow *bow)
 {
 	struct blk_plug plug;
 	unsigned int i;
+	int err;
 
 	blk_start_plug(&plug);
+	if (bow->rest_stale)
+		bow_start_rest(bow);
 	for (i = 0; i < bow->batch->n; i++) {
 		struct bow_job *job = &bow->batch->jobs[i];
 
@@ -305,7 +311,10 @@ static int read_jobs(struct bow *bow)
 			  job->data, true);
 	}
 	blk_finish_plug(&plug);
-	return bow_finish(bow);
+	err = bow_finish(bow);
+	if (!err)
+		bow->rest_stale = false;
+	return err;
 }
 
 /* Makes bow->image, the log block with the batch's entries. */
@@ -346,6 +355,19 @@ static unsigned int end_of_run(struct bow *bow, unsigned int i, u32 *size)
 		 bow->batch->jobs[i].step.dest ==
 			 first->step.dest + (*size >> SECTOR_SHIFT));
 	return i;
+}
+
+/*
+ * One write of backups is forced to the medium, which is quicker than a flush
+ * behind it; several wait for one flush.
+ */
+static blk_opf_t backup_flags(struct bow *bow)
+{
+	u32 size;
+
+	if (!bow->batch->n || end_of_run(bow, 0, &size) == bow->batch->n)
+		return REQ_FUA;
+	return 0;
 }
 
 static void start_jobs(struct bow *bow, blk_opf_t flags)
@@ -391,13 +413,16 @@ static void settle(struct bow *bow, int err)
 static int write_in_order(struct bow *bow)
 {
 	struct bow_batch *batch = bow->batch;
+	blk_opf_t flags = backup_flags(bow);
 	int err;
 
-	start_jobs(bow, 0);
+	start_jobs(bow, flags);
 	if (batch->roll)
-		bow_start(bow, REQ_OP_WRITE, 0, batch->roll_dest,
+		bow_start(bow, REQ_OP_WRITE, flags, batch->roll_dest,
 			  bow->block_size, bow->log, false);
 	err = bow_finish(bow);
+	if (!err && !flags)
+		err = bow_flush(bow);
 	if (err) {
 		release_batch(bow);
 		return err;
@@ -419,18 +444,13 @@ static void disown(struct bow *bow)
 /*
  * All at once. What a cut leaves of it may be entries without their copies, but
  * then what they cover is where it was, and has the entry's checksum: nothing
- * has to be undone. Where it is two writes each is forced to the medium, which
- * is quicker than a flush behind them.
+ * has to be undone.
  */
 static int write_together(struct bow *bow)
 {
-	struct bow_batch *batch = bow->batch;
-	blk_opf_t flags = 0;
-	u32 size;
+	blk_opf_t flags = backup_flags(bow);
 	int err;
 
-	if (end_of_run(bow, 0, &size) == batch->n)
-		flags = REQ_FUA;
 	start_jobs(bow, flags);
 	bow_start(bow, REQ_OP_WRITE, flags, 0, bow->block_size, bow->image,
 		  false);
@@ -477,7 +497,7 @@ static int run_batch(struct bow *bow)
 		hold_block0(bow, true);
 		drain_zeros(bow);
 	}
-	err = copy_and_log(bow, moves || bow->batch->roll || bow->rest_stale);
+	err = copy_and_log(bow, moves || bow->batch->roll);
 	if (moves)
 		hold_block0(bow, false);
 	if (err)
@@ -607,7 +627,7 @@ static int gather(struct bow *bow, struct bio_list *pending,
 	struct bio *bio;
 	int r;
 
-	begin_batch(bow);
+	begin_batch(bow, bow->careful ? 1 : bio_list_size(pending));
 	while ((bio = bio_list_pop(pending))) {
 		r = plan_whole(bow, bio);
 		if (r == -ENOSPC && READ_ONCE(bow->policy.release)) {
@@ -659,6 +679,31 @@ static int back_up(struct bow *bow, struct bio_list *pending,
 	return 0;
 }
 
+/* What has come since; bytes of it no more than would fill a batch. */
+static unsigned int waiting(struct bow *bow, u32 *bytes)
+{
+	unsigned int n = 0;
+	struct bio *bio;
+
+	*bytes = 0;
+	spin_lock(&bow->lock);
+	bio_list_for_each (bio, &bow->deferred) {
+		n++;
+		if (*bytes < bow->buf_size)
+			*bytes += bio->bi_iter.bi_size;
+	}
+	spin_unlock(&bow->lock);
+	return n;
+}
+
+/* How many writes wait for the worker at once, before it lets some go. */
+static void count_crowd(struct bow *bow, unsigned int here)
+{
+	u32 bytes;
+
+	bow->crowd = max(bow->crowd, here + waiting(bow, &bytes));
+}
+
 /*
  * What failed together is tried again one by one, so that a bad sector fails
  * only the write that needs it.
@@ -679,6 +724,7 @@ static void write_batch(struct bow *bow, struct bio_list *pending)
 	else
 		err = back_up(bow, pending, &taken);
 	alone = taken.head == taken.tail;
+	count_crowd(bow, bio_list_size(&taken) + bio_list_size(pending));
 	blk_start_plug(&plug);
 	while ((bio = bio_list_pop(&taken))) {
 		if (let_go(bow, bio))
@@ -755,23 +801,6 @@ static void run_discards(struct bow *bow, struct bio_list *discards)
 	hold_writes(bow, 0, 0);
 }
 
-/* What has come since; bytes of it no more than would fill a batch. */
-static unsigned int waiting(struct bow *bow, u32 *bytes)
-{
-	unsigned int n = 0;
-	struct bio *bio;
-
-	*bytes = 0;
-	spin_lock(&bow->lock);
-	bio_list_for_each (bio, &bow->deferred) {
-		n++;
-		if (*bytes < bow->buf_size)
-			*bytes += bio->bi_iter.bi_size;
-	}
-	spin_unlock(&bow->lock);
-	return n;
-}
-
 /*
  * Who writes many blocks at once comes back with others when his writes have
  * ended. To wait for them, half as long as the last batches took, makes one
@@ -779,7 +808,7 @@ static unsigned int waiting(struct bow *bow, u32 *bytes)
  */
 static void wait_for_company(struct bow *bow)
 {
-	ktime_t until = ktime_add(bow->ended, bow->took / 2);
+	ktime_t until = ktime_add(ktime_get(), bow->took / 2);
 	unsigned int n;
 	u32 bytes;
 
@@ -795,15 +824,14 @@ static void wait_for_company(struct bow *bow)
 static void back_up_all(struct bow *bow, struct bio_list *pending)
 {
 	ktime_t start = ktime_get();
-	u32 bytes;
+	unsigned int crowd = bow->crowd;
 
-	bow->crowd = bio_list_size(pending);
+	bow->crowd = 0;
 	while (!bio_list_empty(pending))
 		write_batch(bow, pending);
 	bow->careful = false;
-	bow->ended = ktime_get();
-	bow->took = ktime_sub(bow->ended, start);
-	bow->crowd += waiting(bow, &bytes);
+	bow->took = ktime_sub(ktime_get(), start);
+	bow->crowd = max(bow->crowd, (bow->crowd + crowd) / 2);
 }
 
 static void run_bios(struct bow *bow, struct bio_list *bios)
@@ -837,6 +865,16 @@ static void obey(struct bow *bow)
 	bow->result = want == bow->state ? 0 : change_state(bow, want);
 	WRITE_ONCE(bow->want, 0);
 	complete(&bow->changed);
+}
+
+/* At rest the whole log block is as it should be. */
+static void finish_rest(struct bow *bow)
+{
+	if (bow->state != BOW_CHECKPOINT || bow->log_dirty || !bow->rest_stale)
+		return;
+	bow_start_rest(bow);
+	if (!bow_finish(bow))
+		bow->rest_stale = false;
 }
 
 static void tell_event(struct bow *bow)
@@ -875,6 +913,7 @@ void bow_work(struct work_struct *work)
 		run_bios(bow, &bios);
 		obey(bow);
 	}
+	finish_rest(bow);
 	tell_event(bow);
 	memalloc_noio_restore(noio);
 }

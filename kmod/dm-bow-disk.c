@@ -53,14 +53,6 @@ int bow_flush(struct bow *bow)
 	return transfer(bow, REQ_OP_WRITE, REQ_PREFLUSH, 0, 0, bow->image);
 }
 
-/* Durable, and so is all that was written before. */
-static int write_durable(struct bow *bow, u32 len, void *from)
-{
-	int err = bow_flush(bow);
-
-	return err ? err : bow_write(bow, 0, len, from, REQ_FUA);
-}
-
 /* ---- many at once -------------------------------------------------------- */
 
 static void put_io(struct bow_batch *batch)
@@ -141,35 +133,31 @@ static int write_rest(struct bow *bow, void *block, blk_opf_t flags)
 
 static int write_head(struct bow *bow, void *block)
 {
-	return write_durable(bow, bow->unit, block);
+	return bow_write(bow, 0, bow->unit, block, REQ_FUA);
 }
 
 static int write_whole(struct bow *bow, void *block)
 {
-	return write_durable(bow, bow->block_size, block);
+	return bow_write(bow, 0, bow->block_size, block, REQ_FUA);
 }
 
 int bow_begin_log(struct bow *bow)
 {
-	int err;
-
 	if (one_write(bow))
 		return write_whole(bow, bow->image);
 	bow->rest_stale = true;
-	err = write_head(bow, bow->image);
-	if (!err && !write_rest(bow, bow->image, 0))
-		bow->rest_stale = false;
-	return err;
+	return write_head(bow, bow->image);
 }
 
 int bow_append_log(struct bow *bow)
 {
-	int err = bow->rest_stale ? write_rest(bow, bow->log, 0) : 0;
-
-	if (err)
-		return err;
-	bow->rest_stale = false;
 	return write_whole(bow, bow->image);
+}
+
+void bow_start_rest(struct bow *bow)
+{
+	bow_start(bow, REQ_OP_WRITE, REQ_FUA, bow->unit >> SECTOR_SHIFT,
+		  bow->block_size - bow->unit, bow->log + bow->unit, false);
 }
 
 /*
@@ -187,7 +175,7 @@ static int reopen_log(struct bow *bow)
 	bow_log_close(bow->image);
 	err = write_head(bow, bow->image);
 	if (!err)
-		err = write_rest(bow, bow->log, 0);
+		err = write_rest(bow, bow->log, REQ_FUA);
 	return err ? err : write_head(bow, bow->log);
 }
 
@@ -245,6 +233,8 @@ static int start_log(struct bow *bow, u64 backup, u64 live)
 {
 	int err = save_block0(bow, backup, live);
 
+	if (!err)
+		err = bow_flush(bow);
 	if (err)
 		return err;
 	err = bow_begin_log(bow);
@@ -294,7 +284,7 @@ static int put_live(struct bow *bow, void *live)
 	bow_log_close(bow->image);
 	err = write_head(bow, bow->image);
 	if (!err)
-		err = write_rest(bow, live, 0);
+		err = write_rest(bow, live, REQ_FUA);
 	return err ? err : write_head(bow, live);
 }
 
@@ -302,6 +292,8 @@ int bow_commit(struct bow *bow)
 {
 	int err = bow_read(bow, bow->sector0, bow->block_size, bow->scratch);
 
+	if (!err)
+		err = bow_flush(bow);
 	if (!err)
 		err = put_live(bow, bow->scratch);
 	spin_lock(&bow->lock);

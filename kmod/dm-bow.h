@@ -112,8 +112,7 @@ struct bow {
 	struct dm_io_client *client;
 	struct bow_batch *batch;
 	unsigned int crowd; /* writes that the last batches were for */
-	ktime_t ended;	    /* when they were over */
-	ktime_t took;	    /* and how long that was */
+	ktime_t took;	    /* and how long they took */
 	bool careful;	    /* after a failure: one bio a batch */
 	void *buf;	    /* for backups, until the commit */
 	u32 buf_size;
@@ -204,15 +203,18 @@ int bow_finish(struct bow *bow);
 u32 bow_head_entries(const struct bow *bow);
 
 /*
- * Writes bow->image to block 0, durable with everything before it: as a new
- * log block, whose entries are all in the head, or as the one that is there,
- * bow->log, with more entries. Then the same again, after one of these or a
- * change of state has failed. 0 or -errno, and then the disk has the one log
- * or the other.
+ * Writes bow->image to block 0, durable: as a new log block, whose entries are
+ * all in the head, or as the one that is there, bow->log, with more entries,
+ * for which the rest must not be stale. Then the same again, after one of these
+ * or a change of state has failed. What they rely on is durable before. 0 or
+ * -errno, and then the disk has the one log or the other.
  */
 int bow_begin_log(struct bow *bow);
 int bow_append_log(struct bow *bow);
 int bow_rewrite_log(struct bow *bow);
+
+/* Starts the write of the rest of a block that has begun. */
+void bow_start_rest(struct bow *bow);
 
 /* The two changes of state; everything is drained. 0 or -errno. */
 int bow_enter_checkpoint(struct bow *bow);

@@ -54,15 +54,10 @@ def machine(work, disks, delay, repeats, phases):
              "bin/bowline": vm.OUT / "host/bowline"}
     for name in ("copy", "stopwatch"):
         files[f"bin/{name}"] = vm.program(HERE / f"{name}.c", work, "amd64")
-    # An emulated processor takes the same time for the same instructions then,
-    # whatever else the host does.
-    words = ["-smp", "1"]
-    if vm.accelerator() == "tcg":
-        words += ["-icount", "shift=3,sleep=on"]
     result = vm.run(script + (HERE / "guest.sh").read_text(), disks=disks,
                     modules=["dm_mod", "dm_bow", "dm_snapshot", "dm_delay"],
                     files=files, memory=768, work=work, machine="amd64",
-                    packages=PACKAGES, drive=DRIVE, words=words,
+                    packages=PACKAGES, drive=DRIVE,
                     timeout=600 + 300 * repeats)
     (vm.OUT / "log" / f"bench-bow-{delay}.log").write_text(result.console)
     if "BENCH-DONE" not in result.console:

@@ -24,9 +24,8 @@ the machine that ran it.
 - The disks lie in the memory of the host, limited to 300 MB/s for reading and
   120 MB/s for writing, as an eMMC. They have a write cache, sectors of 512 bytes,
   and cannot force single writes to the medium, so each such write costs a flush.
-- The machine has one processor. Where QEMU emulates it, each of its instructions
-  takes 8 ns of the machine's time, whatever else the host does; what a disk does
-  meanwhile takes the host's time.
+- The machine has two processors, and shares the host with nothing else that
+  works hard, or the times mean little; the counts of requests do not change.
 - Everything is measured twice, the second time with the kernel's dm-delay under
   every target, raw included, set to {delay} ms for each write and each flush. The
   kernel counts time in ticks of 4 ms, and waits for two of them: one write at a

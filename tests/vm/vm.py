@@ -271,12 +271,11 @@ def watch(process, kill_at, timeout):
 
 
 def boot(kind, accel, work, timeout, script, disks=(), modules=(), files=None,
-         kill_at=None, memory=256, sector=512, packages=(), drive="",
-         words=()):
+         kill_at=None, memory=256, sector=512, packages=(), drive=""):
     ramdisk = Path(work) / f"vm-{os.getpid()}.cpio"
     write_initramfs(ramdisk, kind, script, modules, files or {}, packages)
     process = subprocess.Popen(qemu_words(kind, accel, ramdisk, disks, memory,
-                                          sector, drive) + list(words),
+                                          sector, drive),
                                stdin=subprocess.DEVNULL,
                                stdout=subprocess.PIPE,
                                stderr=subprocess.STDOUT)
@@ -291,7 +290,7 @@ def boot(kind, accel, work, timeout, script, disks=(), modules=(), files=None,
 
 def run(script, disks=(), modules=(), files=None, kill_at=None, timeout=120,
         memory=256, sector=512, work="/tmp", machine=None, packages=(),
-        drive="", words=()):
+        drive=""):
     """Boots, runs script with busybox sh, powers off; a Result. A kernel that
     complains about itself on the way is an AssertionError.
 
@@ -302,13 +301,11 @@ def run(script, disks=(), modules=(), files=None, kill_at=None, timeout=120,
     machine: see above. packages: Debian packages whose programs the script
     calls; their own bin, sbin and lib, and the libraries they need.
     drive: more options of every disk, for QEMU: ",throttling.bps-read=...".
-    words: more words for QEMU.
     """
     kind = find_machine(machine)
     accel = accelerator() if kind.arch == "amd64" else "tcg"
     result = boot(kind, accel, work, timeout * kind.slow, script, disks,
-                  modules, files, kill_at, memory, sector, packages, drive,
-                  words)
+                  modules, files, kill_at, memory, sector, packages, drive)
     assert not result.faults(), result.console
     return result
 
