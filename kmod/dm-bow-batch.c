@@ -104,6 +104,17 @@ static u64 job_blocks(const struct bow *bow, const struct bow_job *job)
 	return (job->step.size >> SECTOR_SHIFT) >> bow->shift;
 }
 
+/* A few entries are not worth a batch of their own, if there is much room. */
+static bool is_full(struct bow *bow, u32 room, u32 n)
+{
+	bool roomy;
+
+	spin_lock(&bow->lock);
+	roomy = bow->ranges.count[BOW_FREE] > 2 * BOW_JOBS;
+	spin_unlock(&bow->lock);
+	return room < (roomy ? min(n, bow_head_entries(bow) - 1) : 1);
+}
+
 /* n: writes that wait for it. */
 static void begin_batch(struct bow *bow, u32 n)
 {
@@ -115,9 +126,7 @@ static void begin_batch(struct bow *bow, u32 n)
 	batch->roll = false;
 	batch->roll_alone = false;
 	batch->room = bow_log_room(bow->log);
-	/* A few entries are not worth a batch of their own. */
-	if (batch->room >= min(n, bow_head_entries(bow) - 1) ||
-	    bow_claim(bow, 1, &start, &len))
+	if (!is_full(bow, batch->room, n) || bow_claim(bow, 1, &start, &len))
 		return;
 	batch->roll = true;
 	batch->roll_dest = start << bow->shift;
@@ -821,6 +830,19 @@ static void wait_for_company(struct bow *bow)
 	}
 }
 
+/*
+ * A log block without room for as many again makes way for the next while the
+ * writes of this batch are under way: nobody waits for it.
+ */
+static void roll_ahead(struct bow *bow)
+{
+	if (bow->state != BOW_CHECKPOINT || bow->log_dirty)
+		return;
+	begin_batch(bow, bow->crowd);
+	bow->batch->roll_alone = bow->batch->roll;
+	run_batch(bow);
+}
+
 static void back_up_all(struct bow *bow, struct bio_list *pending)
 {
 	ktime_t start = ktime_get();
@@ -832,6 +854,7 @@ static void back_up_all(struct bow *bow, struct bio_list *pending)
 	bow->careful = false;
 	bow->took = ktime_sub(ktime_get(), start);
 	bow->crowd = max(bow->crowd, (bow->crowd + crowd) / 2);
+	roll_ahead(bow);
 }
 
 static void run_bios(struct bow *bow, struct bio_list *bios)

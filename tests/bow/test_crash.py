@@ -22,9 +22,9 @@ keep
 A write is durable if a flush of the file system's came after it in the upper
 record and that flush is in the lower record before the cut, or if it was a
 FUA write and is there itself. The flushes are counted: those of the lower
-record are the file system's and bow's own. Bow needs one for each write of the
-log, but for one that adds entries and is FUA, as its backups are, and moves
-neither block 0 nor the log. So there is never more than one of which it is not
+record are the file system's and bow's own. Bow needs one for a write of the log
+that is not FUA, or that relies on others which were not: when a log block or
+the trial begins, the live block 0 moves, or a commit begins. So there is never more than one of which it is not
 clear whose it is; it is taken for bow's until its log write shows it. At the
 end the counts must be equal.
 """
@@ -237,13 +237,26 @@ class Flushes:
         self.all = self.bows = self.theirs = 0
         self.log = True
         self.state = None
+        self.writes = []  # since the last of the log
+
+    def forced(self, sector):
+        """Was the last write there forced to the medium?"""
+        return next(fua for start, end, fua in reversed(self.writes)
+                    if start <= sector < end)
 
     def needed(self, entry):
         """Flushes of bow's that go with this write of the log."""
-        whole = entry.data[:4] == b"BOW\0" and len(entry.data) >= self.block
-        was = self.state
-        self.state = struct.unpack_from("<IQ", entry.data, 16)
-        return not (whole and entry.flags & FUA and self.state == was)
+        size, count, sequence, sector0 = struct.unpack_from("<HxxxxIIQ",
+                                                            entry.data, 6)
+        if entry.data[:4] != b"BOW\0":
+            return len(entry.data) >= self.block  # else the head came before
+        was, self.state = self.state, (sequence, sector0)
+        if not entry.flags & FUA or not count:
+            return True
+        if was == self.state:
+            return False
+        at = size if was and was[0] != sequence else size + 24 * (count - 1)
+        return not self.forced(struct.unpack_from("<Q", entry.data, at + 8)[0])
 
     def see(self, entry):
         """True: a FUA write, perhaps of the file system's."""
@@ -254,6 +267,10 @@ class Flushes:
         if bows:
             self.bows += self.needed(entry)
             self.log = entry.data[:4] == b"BOW\0"
+            self.writes = []
+        elif entry.data and not entry.flags & (MARK | DISCARD):
+            self.writes.append((entry.sector, entry.sector +
+                                len(entry.data) // SECTOR, fua))
         unclear = self.log and not bows
         self.theirs = max(self.theirs, self.all - self.bows - unclear)
         return fua and not bows

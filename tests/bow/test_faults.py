@@ -609,8 +609,9 @@ watch_events() {
     n=$(dmsetup info -c --noheadings -o events bow)
     while dmsetup wait bow $n 2>/run/err; do
         n=$(dmsetup info -c --noheadings -o events bow)
-        echo "event-$1=$(dmsetup status bow)"
-        ! dmsetup status bow | grep -q released || break
+        status=$(dmsetup status bow)
+        echo "event-$1=$status"
+        case $status in *released) break ;; esac
     done
 }
 write() { dd if=/dev/urandom of=/mnt/$1 bs=64k count=$2 conv=notrunc,fsync; }
