@@ -426,18 +426,45 @@ static int explain_tail(struct chain *c, struct log_block *b)
 	return 0;
 }
 
-/* Do the bytes at `dest` look like what entry 0 of a block saved? */
+/* The next entry from i on that moved what lies at pos: follows it. */
+static bool follow(const struct bow_log *log, uint32_t *i, uint64_t *pos)
+{
+	uint32_t n = bow_log_capacity(log->block_size, log->header_size);
+	struct bow_step step;
+
+	while (++*i < n) {
+		bow_log_entry(log, *i, &step);
+		if (bow_log_check(log, *i, &step) || *pos < step.source ||
+		    *pos - step.source >= step.size / BOWLINE_SECTOR)
+			continue;
+		*pos += step.dest - step.source;
+		return true;
+	}
+	return false;
+}
+
+/*
+ * Is what entry 0 of a block saved where it says, or where later entries have
+ * moved it? Then that is in c->buf. 1, 0, -1.
+ */
 static int is_saved(struct chain *c, struct bow_log *log)
 {
 	struct bow_step step;
+	uint32_t i = 0;
+	uint64_t pos;
 
 	bow_log_entry(log, 0, &step);
 	if (bow_log_check(log, 0, &step) || !step.checksum)
 		return 0;
-	if (read_at(c, step.dest, c->buf, log->block_size / BOWLINE_SECTOR))
-		return -1;
-	return step.checksum ==
-	       bow_checksum(0, log->block_size, c->buf, log->block_size);
+	pos = step.dest;
+	do {
+		if (read_at(c, pos, c->buf, log->block_size / BOWLINE_SECTOR))
+			return -1;
+		if (step.checksum ==
+		    bow_checksum(0, log->block_size, c->buf, log->block_size))
+			return 1;
+	} while (follow(log, &i, &pos));
+	return 0;
 }
 
 /* A header with this block size, as entry 0 and what it saved have it. */

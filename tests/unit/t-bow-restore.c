@@ -711,6 +711,44 @@ static void a_damaged_block_0_is_salvaged(void)
 	check(compared > 100);
 }
 
+/* Has the backup of block 0 had to make way, by what the first log block says?
+ */
+static bool backup_moved(const struct writer *w)
+{
+	const struct bow_header *h = (void *)memdev_data(w->dev);
+	const struct bow_entry *e = (void *)((uint8_t *)h + h->header_size);
+
+	for (uint32_t i = 1; i < h->count; i++)
+		if (e[i].source <= e[0].dest &&
+		    e[0].dest < e[i].source + e[i].size / 512)
+			return true;
+	return false;
+}
+
+static void a_lost_header_is_found_by_what_it_saved(void)
+{
+	unsigned int moved = 0;
+
+	for (unsigned int i = 0; i < 40 * N_SHAPES && !test_failed; i++) {
+		struct writer *w = writer_new(&shapes[i % N_SHAPES], i);
+		struct bow_header *h = (void *)memdev_data(w->dev);
+		struct bow_salvage done;
+
+		for (int n = 0; n < 12 && !h->sequence; n++)
+			writer_step(w);
+		memdev_settle(w->dev);
+		if (!h->sequence) {
+			moved += backup_moved(w);
+			h->count = 0xffff;
+			check(!bow_drop(w->dev, &done));
+			check(done.block0 == BOW_BLOCK0_LIVE);
+			check(writer_is_as_written(w));
+		}
+		writer_free(w);
+	}
+	check(moved > 5);
+}
+
 /* The last write never came, and its backup is bad: nothing is lost. */
 static void an_entry_without_effect_needs_no_undo(void)
 {
@@ -787,6 +825,8 @@ static const struct test tests[] = {
 	{ "a whole log is salvaged whole", a_whole_log_is_salvaged_whole },
 	{ "rotten backups are told", rotten_backups_are_told },
 	{ "a damaged block 0 is salvaged", a_damaged_block_0_is_salvaged },
+	{ "a lost header is found by what it saved",
+	  a_lost_header_is_found_by_what_it_saved },
 	{ "an entry without effect needs no undo",
 	  an_entry_without_effect_needs_no_undo },
 	{ "a damaged log is dropped", a_damaged_log_is_dropped },
