@@ -104,15 +104,21 @@ static u64 job_blocks(const struct bow *bow, const struct bow_job *job)
 	return (job->step.size >> SECTOR_SHIFT) >> bow->shift;
 }
 
-/* A few entries are not worth a batch of their own, if there is much room. */
-static bool is_full(struct bow *bow, u32 room, u32 n)
+/* May a free block be spent before it has to be? */
+static bool is_roomy(struct bow *bow)
 {
 	bool roomy;
 
 	spin_lock(&bow->lock);
 	roomy = bow->ranges.count[BOW_FREE] > 2 * BOW_JOBS;
 	spin_unlock(&bow->lock);
-	return room < (roomy ? min(n, bow_head_entries(bow) - 1) : 1);
+	return roomy;
+}
+
+/* A few entries are not worth a batch of their own. */
+static bool is_full(struct bow *bow, u32 room, u32 n)
+{
+	return room < (is_roomy(bow) ? min(n, bow_head_entries(bow) - 1) : 1);
 }
 
 /* n: writes that wait for it. */
@@ -836,7 +842,7 @@ static void wait_for_company(struct bow *bow)
  */
 static void roll_ahead(struct bow *bow)
 {
-	if (bow->state != BOW_CHECKPOINT || bow->log_dirty)
+	if (bow->state != BOW_CHECKPOINT || bow->log_dirty || !is_roomy(bow))
 		return;
 	begin_batch(bow, bow->crowd);
 	bow->batch->roll_alone = bow->batch->roll;
