@@ -2,16 +2,11 @@
 """What the bow target does when its room for backups runs out: events, the
 two policies, discards that give room back."""
 
-import os
-
-import pytest
-
 import vm
 from test_bow import bowline, differences, free_ranges
-from test_bow_edge import SETUP
+from test_bow_edge import SETUP, disks  # noqa: F401 (a fixture)
 
 MODULES = ["dm_mod", "dm_bow"]
-SIZE = 16 << 20
 
 # 64 blocks of 4 KiB are free, two of which state 1 takes.
 BEGIN = SETUP + """
@@ -29,14 +24,6 @@ begin() {
     echo 1 > $BOW/state
 }
 """
-
-
-@pytest.fixture
-def disks(tmp_path):
-    paths = [tmp_path / name for name in ("data", "begun", "upper")]
-    for path in paths:
-        path.write_bytes(os.urandom(SIZE))
-    return paths
 
 
 def run(script, disks, tmp_path):
