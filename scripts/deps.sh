@@ -32,7 +32,7 @@ wanted() {
 	libc6-dev-arm64-cross   bowline for arm64
 	libclang-rt-14-dev      tests: fuzzers
 	libdevmapper-dev        host binary
-	libelf1                 the kernel's own tools
+	libelf-dev              the kernel's own tools, built for the debug kernel
 	libgnutls28-dev         u-boot: its sandbox
 	libmbedtls-dev          host binary: signatures
 	libssl-dev              u-boot: its tools
