@@ -85,4 +85,78 @@ struct update_dirent {
 } __attribute__((packed));
 BOWLINE_SIZE(struct update_dirent, 16);
 
+/* ---- the update diff, format version 1 ---------------------------------- */
+
+#define UPDATE_VERSION_1   1
+#define UPDATE1_SUPER_SIZE 4096
+
+struct update1_super {
+	__u8 magic[8]; /* UPDATE_MAGIC */
+	__u8 version;
+	__u8 block_bits; /* 9 to 16 */
+	__le16 zero0;
+	__le32 chunk_bytes;  /* most that a chunk decodes to: whole blocks */
+	__le32 prefix_bytes; /* most old bytes that a chunk leans on */
+	__le32 piece_bytes;  /* of a chunk that decode alone: whole blocks */
+	__le32 stored_bytes; /* the largest chunk in the file, header and all */
+	__le32 n_epochs;
+	__le64 incompat; /* features that a reader must know */
+	__le64 compat;	 /* features that it may ignore */
+	__le64 old_size; /* bytes of the images */
+	__le64 new_size;
+	__u8 old_sha256[32];
+	__u8 new_sha256[32];
+	__u8 id[16]; /* names this diff in the progress records */
+	__le64 file_size;
+	__le64 dir_offset; /* bytes: chunks are before, nothing behind */
+	__le64 dir_size;
+	__le32 n_extents;
+	__le32 n_saves;
+	__le32 dir_crc;	    /* CRC-32C of the directory as it is stored */
+	__le32 save_blocks; /* room that the merge needs behind the records */
+	__le64 changed;	    /* blocks in all extents */
+	__u8 zero[3900];
+	__le32 crc; /* CRC-32C of all before */
+} __attribute__((packed));
+BOWLINE_SIZE(struct update1_super, UPDATE1_SUPER_SIZE);
+
+/* The directory is pages; each is this and one zstd frame of columns. */
+struct update1_page {
+	__le32 stored;	/* bytes of the frame */
+	__le32 decoded; /* bytes that it decodes to */
+} __attribute__((packed));
+BOWLINE_SIZE(struct update1_page, 8);
+
+/* What an extent of the directory is, first column of a page. */
+#define UPDATE1_ZERO	  0
+#define UPDATE1_COPY	  1
+#define UPDATE1_DATA	  2 /* goes on in the chunk of the last data extent */
+#define UPDATE1_DATA_AT	  3 /* the same chunk, at a block that is named */
+#define UPDATE1_DATA_NEXT 4 /* begins the chunk stored behind the last one */
+#define UPDATE1_DATA_FAR  5 /* any block of any chunk */
+
+/* A chunk begins with this; numbers of 7 bits a byte follow, then CRCs. */
+struct update1_chunk_head {
+	__le32 crc;  /* CRC-32C of the header behind this field */
+	__le16 size; /* bytes of the header, this field and crc included */
+} __attribute__((packed));
+BOWLINE_SIZE(struct update1_chunk_head, 6);
+
+/* The progress of a merge: two of these, then the save area. */
+#define UPDATE1_RECORD_MAGIC   0x47505542u /* bytes "BUPG" */
+#define UPDATE1_RECORD_VERSION 1
+#define UPDATE1_RECORD_SIZE    4096
+
+struct update1_record {
+	__le32 magic;
+	__le16 version;
+	__le16 zero0;
+	__le64 sequence; /* of this write, from 1 */
+	__u8 id[16];	 /* of the diff */
+	__le32 done;	 /* epochs that are in the system device, durably */
+	__u8 zero[4056];
+	__le32 crc; /* CRC-32C of all before */
+} __attribute__((packed));
+BOWLINE_SIZE(struct update1_record, UPDATE1_RECORD_SIZE);
+
 #endif
