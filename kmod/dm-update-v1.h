@@ -122,7 +122,7 @@ struct update1_load {
 	struct update1_dir *dir;
 	u32 *epoch_blocks; /* written in each epoch, saves for the next one */
 	u32 at, crc, extents, saves;
-	u64 dest, copy, chunk, old, changed;
+	u64 dest, shift, chunk, old, changed;
 	u32 stored, offset, epoch, save_epoch, room;
 };
 
@@ -165,12 +165,18 @@ u64 update1_extent_bytes(const struct update1_dir *dir,
 
 /* Where old bytes are. */
 struct update1_place {
-	bool saved; /* @at is in the save area; else in the system device */
-	u64 at;	    /* bytes */
+	bool saved; /* on the device of the records; else on the system's */
+	u64 at;	    /* byte there, counted from the first record */
 	u32 len;    /* this many together, at least 1 */
 };
 
-/* Old bytes from @offset on, at most @len, when @done epochs are merged. */
+/* For update1_old(): there is no record yet, so nothing was saved. */
+#define UPDATE1_NOT_BEGUN (~0u)
+
+/*
+ * Old bytes from @offset on, at most @len, when @done epochs are merged. What
+ * an extent of an epoch >= @done reads is there, if the order is right.
+ */
 void update1_old(const struct update1_dir *dir, u32 done, u64 offset, u32 len,
 		 struct update1_place *place);
 

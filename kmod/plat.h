@@ -27,8 +27,8 @@
 #define plat_free(p)	 kvfree(p)
 
 /* CRC-32 (reflected 0xEDB88320) and CRC-32C, no initial or final inversion. */
-#define plat_crc32(seed, p, len)  crc32_le((seed), (p), (len))
-#define plat_crc32c(seed, p, len) __crc32c_le((seed), (p), (len))
+#define plat_crc32(seed, p, len)  crc32_le((seed), (const u8 *)(p), (len))
+#define plat_crc32c(seed, p, len) __crc32c_le((seed), (const u8 *)(p), (len))
 
 #else /* user space */
 
@@ -45,6 +45,7 @@ typedef uint8_t u8;
 typedef uint16_t u16;
 typedef uint32_t u32;
 typedef uint64_t u64;
+typedef int64_t s64;
 
 #define le16_to_cpu(x) le16toh(x)
 #define le32_to_cpu(x) le32toh(x)
