@@ -683,6 +683,11 @@ u32 update1_find(const struct update1_dir *dir, u64 block)
 	return find_end(dir->extents, dir->g.n_extents, block, extent_end);
 }
 
+u32 update1_find_save(const struct update1_dir *dir, u64 block)
+{
+	return find_end(dir->saves, dir->g.n_saves, block, save_end);
+}
+
 /* In the save @s, or in the system device up to it. */
 static void place_by_save(const struct update1_dir *dir, u32 done, u64 offset,
 			  const struct update1_save *s,
@@ -705,8 +710,7 @@ void update1_old(const struct update1_dir *dir, u32 done, u64 offset, u32 len,
 		 struct update1_place *place)
 {
 	struct update1_save s;
-	u32 i = find_end(dir->saves, dir->g.n_saves,
-			 offset >> dir->g.block_bits, save_end);
+	u32 i = update1_find_save(dir, offset >> dir->g.block_bits);
 
 	*place = (struct update1_place){ .at = offset, .len = len };
 	if (i == dir->g.n_saves)

@@ -286,6 +286,8 @@ u32 update1_epoch_next(const struct update1_dir *dir, u32 epoch, u32 i);
 /* Save @i, 0 <= i < n_saves. */
 void update1_save(const struct update1_dir *dir, u32 i,
 		  struct update1_save *save);
+/* The first save that ends behind old block @block; n_saves: there is none. */
+u32 update1_find_save(const struct update1_dir *dir, u64 block);
 /* The next save for @epoch with index @i or more; n_saves: none. */
 u32 update1_save_next(const struct update1_dir *dir, u32 epoch, u32 i);
 

@@ -23,6 +23,7 @@ static const struct verb verbs[] = {
 	{ "inspect", cmd_inspect, help_inspect },
 #ifdef HOST_VERBS
 	{ "diff", cmd_diff, help_diff },
+	{ "apply", cmd_apply, help_apply },
 	{ "bundle", cmd_bundle, help_bundle },
 #endif
 };

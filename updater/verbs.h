@@ -14,6 +14,7 @@
 	int cmd_##name(int argc, char **argv); \
 	extern const char help_##name[];
 
+VERB(apply)
 VERB(boot)
 VERB(bundle)
 VERB(commit)

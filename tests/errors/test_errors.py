@@ -28,6 +28,7 @@ from host import BOWLINE, TOP, fit, noise, run  # noqa: E402
 
 MIB = 1 << 20
 UPDATE = "0123456789abcdef"
+SAMPLE = TOP / "tests/data/update-v1"
 PROGRESS = re.compile(r"[a-z ]+: \d+ %")
 
 BOARD = """BOARD=test
@@ -450,6 +451,64 @@ def damaged_log(device):
     log = struct.pack("<IHHIIIQ", 0x00574F42, 0x0100, 28, 4096, 5000, 0, 64)
     with open(device / "data", "r+b") as data:
         data.write(log)
+
+
+def format_1(device, name="v1.diff", source="random.diff"):
+    """The sample: its old image as v1.old, its diff with its last byte used."""
+    shutil.copy(SAMPLE / "old.img", device / "v1.old")
+    shutil.copy(SAMPLE / source, device / name)
+    return struct.unpack_from("<Q", (device / name).read_bytes(), 152)[0]
+
+
+@given("a diff of format 9")
+def later_format(device):
+    data = bytearray((device / "update.diff").read_bytes())
+    data[8] = 9
+    (device / "later").write_bytes(data)
+
+
+@given("a diff of format 0 without its last 4096 bytes")
+def short_diff(device):
+    data = (device / "update.diff").read_bytes()
+    (device / "short").write_bytes(data[:-4096])
+
+
+@given("a diff of format 1")
+def diff_1(device):
+    format_1(device)
+
+
+@given("a diff of format 1, an empty file")
+def diff_1_and_empty(device):
+    format_1(device)
+    empty(device)
+
+
+@given("a diff of format 1 with a flipped bit in its superblock")
+def flip_super(device):
+    format_1(device)
+    flip(device, 60, "v1.diff")
+
+
+@given("a diff of format 1 with a flipped bit in its directory")
+def flip_directory(device):
+    flip(device, format_1(device) + 20, "v1.diff")
+
+
+@given("a diff of format 1 with a flipped bit in a chunk")
+def flip_chunk(device):
+    flip(device, format_1(device) - 30, "v1.diff")
+
+
+@given("a diff of format 1 without its last 4096 bytes")
+def short_diff_1(device):
+    format_1(device)
+    (device / "short").write_bytes((device / "v1.diff").read_bytes()[:-4096])
+
+
+@given("a diff of format 1 that lacks a save")
+def unsaved_diff(device):
+    format_1(device, "unsaved", "unsaved.diff")
 
 
 # ---- the tests --------------------------------------------------------------

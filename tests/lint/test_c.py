@@ -30,17 +30,19 @@ PURE = {
     "kmod/dm-bow-log": {"plat.h", "bowline-format.h"},
     "kmod/dm-bow-ranges": {"plat.h", "bowline-format.h"},
     "kmod/dm-update-dir": {"plat.h", "bowline-format.h"},
+    "kmod/dm-update-v1": {"plat.h", "bowline-format.h",
+                          "dm-update-v1-number.h"},
     "updater/manifest": {"../kmod/plat.h"},
     "updater/slots": {"<stdbool.h>", "<stdint.h>", "<string.h>"},
     "updater/state": {"<stdbool.h>", "<stddef.h>"},
 }
 
-# One file, or two, for each library.
+# One file, or few, for each library.
 LIBRARIES = {
     r"<libdevmapper": {"updater/dm.c"},
     r"<mbedtls/": {"updater/verify.c"},
     r"<libuboot": {"updater/env-ubootenv.c"},
-    r"<zstd": {"updater/diff.c", "updater/cmd-diff.c"},
+    r"<zstd": {"updater/diff.c", "updater/cmd-diff.c", "updater/v1.c"},
 }
 
 

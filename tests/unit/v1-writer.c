@@ -73,8 +73,10 @@ void v1_begin(struct v1_writer *w, u32 block_bits, u32 chunk, u32 piece,
 
 void v1_free(struct v1_writer *w)
 {
-	for (u32 i = 0; i < w->n_chunks; i++)
+	for (u32 i = 0; i < w->n_chunks; i++) {
 		free(w->chunks[i].ranges);
+		free(w->chunks[i].data);
+	}
 	free(w->chunks);
 	free(w->extents);
 	free(w->saves);
@@ -107,7 +109,9 @@ struct v1_save *v1_add_save(struct v1_writer *w, struct v1_save save)
 static u32 add_chunk(struct v1_writer *w, u32 stored, u32 blocks,
 		     const struct v1_range *ranges, u32 n_ranges)
 {
-	struct v1_chunk chunk = { w->size, stored, blocks, n_ranges, NULL };
+	struct v1_chunk chunk = {
+		w->size, stored, blocks, n_ranges, NULL, NULL
+	};
 
 	chunk.ranges = malloc((n_ranges + 1) * sizeof(*ranges));
 	if (n_ranges)
@@ -225,6 +229,8 @@ u32 v1_add_chunk(struct v1_writer *w, const u8 *old, const void *data,
 	put(&all, pieces.at, pieces.len);
 	index = add_chunk(w, all.len, blocks, ranges, n_ranges);
 	append(w, all.at, all.len);
+	w->chunks[index].data = malloc(len);
+	memcpy(w->chunks[index].data, data, len);
 	ZSTD_freeCCtx(zstd);
 	free(prefix);
 	free(body.at);

@@ -37,6 +37,7 @@ struct v1_chunk {
 	u32 stored, blocks;
 	u32 n_ranges;
 	struct v1_range *ranges;
+	u8 *data; /* NULL: a ghost */
 };
 
 /* The last data extent and the last copy before an extent: index + 1. */

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * v1-pair SEED BLOCKS OLD NEW DIFF: a random pair of images of at most BLOCKS
+ * blocks of 4096 bytes, and the diff of format 1 between them, as files: for
+ * the tests in a real kernel.
+ */
+#include <stdio.h>
+
+#include "v1-random.h"
+#include "verify.h"
+
+static void spill(const char *path, const void *bytes, size_t len)
+{
+	FILE *f = fopen(path, "w");
+
+	if (f && fwrite(bytes, 1, len, f) == len && !fclose(f))
+		return;
+	perror(path);
+	exit(1);
+}
+
+int main(int argc, char **argv)
+{
+	struct v1_shape shape = { .block_bits = 12,
+				  .chunk_blocks = 16,
+				  .real = true };
+	struct v1_pair p;
+
+	if (argc != 6 && argc != 7) {
+		fprintf(stderr, "usage: v1-pair SEED BLOCKS OLD NEW DIFF "
+				"[unsaved]\n");
+		return 2;
+	}
+	shape.most_blocks = strtoul(argv[2], NULL, 10);
+	if (shape.most_blocks < 4) {
+		fprintf(stderr, "BLOCKS is '%s', expected 4 or more\n",
+			argv[2]);
+		return 2;
+	}
+	v1_random_pair(&p, strtoull(argv[1], NULL, 10), &shape);
+	if (argc == 7 && p.w.n_saves)
+		memmove(p.w.saves, p.w.saves + 1,
+			--p.w.n_saves * sizeof(*p.w.saves));
+	sha256(p.old, p.old_size, p.w.super.old_sha256);
+	sha256(p.new, p.new_size, p.w.super.new_sha256);
+	v1_end(&p.w);
+	spill(argv[3], p.old, p.old_size);
+	spill(argv[4], p.new, p.new_size);
+	spill(argv[5], p.w.file, p.w.size);
+	v1_pair_free(&p);
+	return 0;
+}
