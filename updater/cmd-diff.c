@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include <errno.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <zstd.h>
@@ -8,6 +9,7 @@
 #include "err.h"
 #include "options.h"
 #include "verbs.h"
+#include "../kmod/dm-update-v1.h"
 
 const char help_diff[] =
 	"make the diff between two system images\n"
@@ -20,15 +22,40 @@ const char help_diff[] =
 	"files or block devices; the partition must be able to hold NEW.\n"
 	"\n"
 	"  -o, --output OUT      the diff; replaced only when it is complete\n"
+	"  --format N            of the diff, 0 or 1 (0); 1 is smaller, and "
+	"copies\n"
+	"                        and leans on what the old image has\n"
 	"  --block-size N        compare blocks of N bytes (4096)\n"
 	"  --chunk-size N        compress N bytes at a time (65536)\n"
-	"  --compression NAME    zstd or none (zstd)\n"
+	"  --compression NAME    zstd, or none in format 0 (zstd)\n"
 	"  --level N             of zstd, 1 to 22 (19)\n"
+	"  --threads N           that compress, 1 to 1024 (one a processor)\n"
+	"\n"
+	"Only in format 1:\n"
+	"\n"
+	"  --piece-size N        a chunk can be decoded up to any N bytes "
+	"(16384)\n"
+	"  --prefix-size N       old bytes that a chunk leans on, at most "
+	"(262144)\n"
+	"  --explain             say what the diff consists of\n"
 	"\n"
 	"Sizes may end in K or M. The same images and options give the same\n"
 	"bytes on every machine with the same zstd library.\n"
 	"\n"
 	"Exit status: 0 made, 1 failed and OUT is as it was, 2 usage.\n";
+
+#define DIFF_PIECE_SIZE	 16384
+#define DIFF_PREFIX_SIZE 262144
+#define MAX_BLOCK_V1	 65536
+#define MIN_PREFIX	 1024
+#define MAX_THREADS	 1024u
+
+/* The options as they were given. */
+struct texts {
+	const char *out, *format, *block, *chunk, *compression, *level;
+	const char *threads, *piece, *prefix;
+	bool explain;
+};
 
 /* A size in bytes below 2^31, or 0, which no option allows. */
 static uint32_t parse_size(const char *text)
@@ -65,7 +92,7 @@ static int parse_compression(const char *name, enum update_compression *to)
 	return 0;
 }
 
-static int check_options(const struct diff_options *o)
+static int check_common(const struct diff_options *o)
 {
 	uint32_t block = o->block_size, chunk = o->chunk_size;
 
@@ -79,6 +106,39 @@ static int check_options(const struct diff_options *o)
 	if (o->level < 1 || o->level > ZSTD_maxCLevel())
 		return usage_error("diff", "--level must be 1 to %d",
 				   ZSTD_maxCLevel());
+	if (o->threads > MAX_THREADS)
+		return usage_error("diff", "--threads must be 1 to %u",
+				   MAX_THREADS);
+	return 0;
+}
+
+static int check_v1(const struct diff_options *o)
+{
+	if (o->compression != UPDATE_ZSTD)
+		return usage_error("diff", "format 1 is always compressed by "
+					   "zstd");
+	if (o->block_size > MAX_BLOCK_V1)
+		return usage_error("diff", "--block-size must be at most 64K "
+					   "in format 1");
+	if (o->chunk_size > UPDATE1_MAX_CHUNK)
+		return usage_error("diff", "--chunk-size must be at most 1M "
+					   "in format 1");
+	if (o->piece_size > o->chunk_size || o->piece_size % o->block_size ||
+	    !o->piece_size ||
+	    o->chunk_size / UPDATE1_MAX_PIECES > o->piece_size)
+		return usage_error("diff", "--piece-size must be whole blocks, "
+					   "at most a chunk and at least 1/64 "
+					   "of it");
+	if (o->prefix_size < MIN_PREFIX || o->prefix_size > UPDATE1_MAX_CHUNK)
+		return usage_error("diff", "--prefix-size must be 1K to 1M");
+	return 0;
+}
+
+static int check_v0(const struct texts *t)
+{
+	if (t->piece || t->prefix || t->explain)
+		return usage_error("diff", "--piece-size, --prefix-size and "
+					   "--explain need --format 1");
 	return 0;
 }
 
@@ -93,35 +153,79 @@ static void summarize(const char *out, const struct diff_options *o,
 	    bytes ? 100.0 * r->size / bytes : 0.0);
 }
 
+/* A piece is as large as it may be if the usual size does not fit. */
+static uint32_t usual_piece(const struct diff_options *o)
+{
+	uint32_t piece = DIFF_PIECE_SIZE;
+
+	if (piece < o->block_size)
+		piece = o->block_size;
+	if (piece < o->chunk_size / UPDATE1_MAX_PIECES)
+		piece = o->chunk_size;
+	return piece < o->chunk_size ? piece : o->chunk_size;
+}
+
+static int read_options(const struct texts *t, struct diff_options *o)
+{
+	*o = (struct diff_options){
+		.block_size = t->block ? parse_size(t->block) : DIFF_BLOCK_SIZE,
+		.chunk_size = t->chunk ? parse_size(t->chunk) : DIFF_CHUNK_SIZE,
+		.level = t->level ? parse_size(t->level) : DIFF_LEVEL,
+		.explain = t->explain,
+		.prefix_size =
+			t->prefix ? parse_size(t->prefix) : DIFF_PREFIX_SIZE,
+	};
+	if (t->threads) {
+		o->threads = parse_size(t->threads);
+		if (!o->threads)
+			o->threads = MAX_THREADS + 1;
+	}
+	if (parse_compression(t->compression, &o->compression) ||
+	    check_common(o))
+		return 2;
+	o->piece_size = t->piece ? parse_size(t->piece) : usual_piece(o);
+	if (!strcmp(t->format, "0"))
+		return check_v0(t);
+	if (!strcmp(t->format, "1"))
+		return check_v1(o);
+	return usage_error("diff", "--format is '%s', expected 0 or 1",
+			   t->format);
+}
+
 int cmd_diff(int argc, char **argv)
 {
-	const char *block = NULL, *chunk = NULL, *level = NULL;
-	const char *compression = "zstd", *out = NULL, *images[2];
+	struct texts t = { .format = "0", .compression = "zstd" };
 	const struct opt opts[] = {
-		{ "output", 'o', &out, NULL },
-		{ "block-size", 0, &block, NULL },
-		{ "chunk-size", 0, &chunk, NULL },
-		{ "compression", 0, &compression, NULL },
-		{ "level", 0, &level, NULL },
+		{ "output", 'o', &t.out, NULL },
+		{ "format", 0, &t.format, NULL },
+		{ "block-size", 0, &t.block, NULL },
+		{ "chunk-size", 0, &t.chunk, NULL },
+		{ "compression", 0, &t.compression, NULL },
+		{ "level", 0, &t.level, NULL },
+		{ "threads", 0, &t.threads, NULL },
+		{ "piece-size", 0, &t.piece, NULL },
+		{ "prefix-size", 0, &t.prefix, NULL },
+		{ "explain", 0, NULL, &t.explain },
 		{ 0 },
 	};
 	struct diff_options options;
 	struct diff_result result;
+	const char *images[2];
+	int r;
 
 	if (options_parse("diff", argc, argv, opts, "OLD NEW", images))
 		return 2;
-	if (!out)
+	if (!t.out)
 		return usage_error("diff", "no output given, expected -o OUT");
-	options = (struct diff_options){
-		.block_size = block ? parse_size(block) : DIFF_BLOCK_SIZE,
-		.chunk_size = chunk ? parse_size(chunk) : DIFF_CHUNK_SIZE,
-		.level = level ? parse_size(level) : DIFF_LEVEL,
-	};
-	if (parse_compression(compression, &options.compression) ||
-	    check_options(&options))
+	if (read_options(&t, &options))
 		return 2;
-	if (diff_make(images[0], images[1], out, &options, &result))
+	if (*t.format == '1')
+		r = diff_make_v1(images[0], images[1], t.out, &options,
+				 &result);
+	else
+		r = diff_make(images[0], images[1], t.out, &options, &result);
+	if (r)
 		return 1;
-	summarize(out, &options, &result);
+	summarize(t.out, &options, &result);
 	return 0;
 }

@@ -452,8 +452,7 @@ static int start_workers(struct maker *m)
 	return 0;
 }
 
-/* It would take the place of an image being read. */
-static int check_out(const char *out, const char *old, const char *new)
+int diff_check_out(const char *out, const char *old, const char *new)
 {
 	struct stat st, other;
 
@@ -500,7 +499,7 @@ int diff_make(const char *old, const char *new, const char *out,
 	struct maker m = { .options = options, .out = out };
 	int r = -1;
 
-	if (check_out(out, old, new))
+	if (diff_check_out(out, old, new))
 		return -1;
 	m.old = dev_open(old, DEV_READ);
 	m.new = m.old ? dev_open(new, DEV_READ) : NULL;

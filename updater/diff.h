@@ -23,6 +23,10 @@ struct diff_options {
 	enum update_compression compression; /* UPDATE_NONE or UPDATE_ZSTD */
 	int level;			     /* of zstd, 1 to 22 */
 	unsigned int threads; /* compressing ones; 0 = one a CPU */
+	/* format version 1 only */
+	uint32_t piece_size;  /* bytes of a chunk that decode alone, blocks */
+	uint32_t prefix_size; /* old bytes that a chunk may lean on */
+	int explain;	      /* says what the diff consists of */
 };
 
 struct diff_result {
@@ -40,6 +44,14 @@ struct diff_result {
  */
 int diff_make(const char *old, const char *new, const char *out,
 	      const struct diff_options *options, struct diff_result *result);
+
+/* The same in format version 1, which has blocks of up to 64 KiB. */
+int diff_make_v1(const char *old, const char *new, const char *out,
+		 const struct diff_options *options,
+		 struct diff_result *result);
+
+/* Refuses an @out that would take the place of an image being read. */
+int diff_check_out(const char *out, const char *old, const char *new);
 
 /*
  * Writes to @image what the diff at @path shows on top of @old; the size of

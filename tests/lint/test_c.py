@@ -42,7 +42,8 @@ LIBRARIES = {
     r"<libdevmapper": {"updater/dm.c"},
     r"<mbedtls/": {"updater/verify.c"},
     r"<libuboot": {"updater/env-ubootenv.c"},
-    r"<zstd": {"updater/diff.c", "updater/cmd-diff.c", "updater/v1.c"},
+    r"<zstd": {"updater/diff.c", "updater/diff-pack.c", "updater/diff-v1.c",
+               "updater/cmd-diff.c", "updater/v1.c"},
 }
 
 

@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A diff of format version 1 while it is made: extents of the new image, the
+ * chunks that some of them are decoded from, and the saves of its merge. The
+ * steps, in this order: plan_match() says what every block is made of,
+ * plan_pack() chooses the old bytes that each chunk leans on and compresses it,
+ * plan_order() puts everything into epochs.
+ */
+#ifndef BOWLINE_DIFF_PLAN_H
+#define BOWLINE_DIFF_PLAN_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "diff-image.h"
+#include "diff-index.h"
+#include "../kmod/dm-update-v1.h"
+
+struct plan_extent {
+	uint64_t dest; /* block of the new image */
+	uint32_t blocks;
+	uint32_t epoch;
+	enum update1_kind kind;
+	uint32_t chunk; /* data */
+	uint32_t at;	/* data: block in the chunk */
+	uint64_t src;	/* copy: byte of the old image */
+};
+
+/* Blocks of the new image, in the order in which they are decoded. */
+struct plan_chunk {
+	uint64_t *blocks;
+	uint32_t n_blocks;
+	uint32_t fills; /* blocks of the new image that come from it */
+	uint32_t n_ranges;
+	struct update1_range *ranges;
+	uint8_t *stored; /* as in the file, header included */
+	uint32_t size;
+	uint32_t epoch;
+	uint64_t src; /* byte of the file */
+};
+
+struct plan {
+	const struct image *old, *new;
+	unsigned int block_bits;
+	uint32_t chunk_bytes, piece_bytes, prefix_bytes;
+	int level;		     /* of zstd */
+	unsigned int threads;	     /* compressing ones */
+	struct plan_extent *extents; /* by dest */
+	uint32_t n_extents, extents_room;
+	struct plan_chunk *chunks;
+	uint32_t n_chunks, chunks_room;
+	struct update1_save *saves; /* by old */
+	uint32_t n_saves, n_epochs, save_blocks;
+	const char *order; /* the one that was chosen */
+};
+
+static inline uint32_t plan_block_size(const struct plan *plan)
+{
+	return 1u << plan->block_bits;
+}
+
+/* Blocks of an image, the last one may be a part. */
+static inline uint64_t plan_blocks(const struct plan *plan,
+				   const struct image *image)
+{
+	return ((image->size - 1) >> plan->block_bits) + 1;
+}
+
+/* All of these: 0, or -1 after error(). */
+int plan_match(struct plan *plan, const struct index *index);
+int plan_pack(struct plan *plan, const struct index *index);
+int plan_order(struct plan *plan);
+
+/* Block @block of the new image, zeros behind the image's end. */
+void plan_get_block(const struct plan *plan, uint64_t block, uint8_t *to);
+void plan_free(struct plan *plan);
+
+/* ---- inside of plan_pack() ----------------------------------------------- */
+
+/* Chooses old bytes for one chunk after the other; one for each thread. */
+struct window;
+
+struct window *window_new(const struct plan *plan, const struct index *index);
+void window_free(struct window *window);
+/*
+ * Ranges of the old image that have in common with @chunk, decoded @bytes, what
+ * is worth their place: by offset, apart from each other, together at most
+ * plan->prefix_bytes. @ranges has room for UPDATE1_MAX_RANGES. Their number.
+ */
+uint32_t window_choose(struct window *window, const struct plan_chunk *chunk,
+		       const uint8_t *bytes, struct update1_range *ranges);
+
+#endif
