@@ -1,505 +1,393 @@
 // SPDX-License-Identifier: GPL-2.0-only
-#include <linux/device-mapper.h>
-#include <linux/dm-io.h>
-#include <linux/lz4.h>
-#include <linux/mutex.h>
+#include <linux/cpumask.h>
+#include <linux/hash.h>
+#include <linux/spinlock.h>
 #include <linux/vmalloc.h>
 #include <linux/wait.h>
-#include <linux/zstd.h>
+#include <linux/workqueue.h>
 
 #include "dm-update-chunk.h"
 
-#define DM_MSG_PREFIX "update"
-
-#define CACHE_BYTES (1u << 20) /* of chunks, if that is enough slots */
-#define MAX_SLOTS   16
+#define MEMORY_BYTES (2u << 20) /* of all, if that is enough for the least */
+#define LEAST_SLOTS  3 /* more than decoders, so that some read ahead */
+#define MAX_SLOTS    32
+#define MAX_DECODERS 16
+#define HASH_BITS    5
 
 /*
  * A place for one decompressed chunk. LOADING: one user fills it, the others
  * wait. FAILED: its users get the error, new ones try again elsewhere. Only a
- * slot without users changes its chunk.
+ * slot without users changes its chunk. One that has too little of its chunk
+ * leaves the table, so that the users it has keep it while others fill more.
  */
 enum slot_state { SLOT_EMPTY, SLOT_LOADING, SLOT_READY, SLOT_FAILED };
 
 struct slot {
-	struct list_head list; /* longest unused first */
+	struct list_head idle;	/* while it has no user */
+	struct hlist_node node; /* in the table, LOADING or READY */
+	struct work_struct work;
+	struct update_reader *reader;
 	enum slot_state state;
-	u32 chunk;
+	struct update_ref chunk;
+	u32 want;   /* bytes that are, or at least will be, valid */
+	bool whole; /* all of the chunk is, or will be */
 	unsigned int users;
 	int error;
 	void *data;
 };
 
-/* What one thread needs to read and decompress a chunk. */
-struct decoder {
-	struct list_head list;
-	void *packed; /* vmalloc: dm-io reads into it */
-	void *workspace;
-	zstd_dctx *zstd;
-};
-
 struct update_reader {
-	struct block_device *bdev;
-	struct dm_io_client *io;
-	struct update_dir dir;
-	unsigned long errors;
+	struct update_source *source;
+	struct workqueue_struct *wq; /* fills slots ahead of their readers */
 
-	struct mutex lock;	/* of what follows; never held across I/O */
+	spinlock_t lock;	/* of what follows */
 	wait_queue_head_t wait; /* a slot or a decoder changed */
-	struct list_head slots;
+	struct list_head idle;	/* slots, longest unused first */
+	unsigned int n_idle;
+	struct hlist_head table[1 << HASH_BITS];
 	struct list_head decoders; /* idle ones */
-	unsigned int idle_slots;
+	struct update_reader_counts counts;
+
 	struct slot slot[MAX_SLOTS];
 	unsigned int n_slots;
+	struct update_decoder decoder[MAX_DECODERS];
 	unsigned int n_decoders;
-	struct decoder decoder[];
 };
 
-/* ---- reading bytes of the diff ------------------------------------------ */
+/* ---- decoders ----------------------------------------------------------- */
 
-static size_t packed_room(struct block_device *bdev, u32 size)
+static struct update_decoder *take_decoder(struct update_reader *reader)
 {
-	return round_up(size, 512) + 2 * bdev_logical_block_size(bdev);
-}
+	struct update_decoder *decoder;
 
-/*
- * Reads @len bytes at @offset, which need no alignment, by way of @buf, a
- * vmalloc buffer of packed_room(len) bytes. Returns where in it they are.
- */
-static void *read_bytes(struct update_reader *reader, u64 offset, u32 len,
-			void *buf)
-{
-	u32 align = bdev_logical_block_size(reader->bdev);
-	u64 begin = offset & ~(u64)(align - 1);
-	u64 end = (offset + len + align - 1) & ~(u64)(align - 1);
-	struct dm_io_region where = {
-		.bdev = reader->bdev,
-		.sector = begin >> SECTOR_SHIFT,
-		.count = (end - begin) >> SECTOR_SHIFT,
-	};
-	struct dm_io_request request = {
-		COMPAT_DM_IO_OPF(REQ_OP_READ, 0),
-		.mem.type = DM_IO_VMA,
-		.mem.ptr.vma = buf,
-		.client = reader->io,
-	};
-	int r = compat_dm_io(&request, 1, &where, NULL);
-
-	return r ? ERR_PTR(r) : buf + (offset - begin);
-}
-
-/* ---- decompression ------------------------------------------------------ */
-
-static int decompress_zstd(struct decoder *decoder, void *to, u32 room,
-			   const void *from, u32 len)
-{
-	size_t n = zstd_decompress_dctx(decoder->zstd, to, room, from, len);
-
-	return zstd_is_error(n) ? -EBADMSG : n;
-}
-
-static int decompress_lz4(void *to, u32 room, const void *from, u32 len)
-{
-	int n = LZ4_decompress_safe(from, to, len, room);
-
-	return n < 0 ? -EBADMSG : n;
-}
-
-/* Bytes that @from gave, at most @room; or -EBADMSG. */
-static int decompress(enum update_compression compression,
-		      struct decoder *decoder, void *to, u32 room,
-		      const void *from, u32 len)
-{
-	switch (compression) {
-	case UPDATE_NONE:
-		if (len > room)
-			return -EBADMSG;
-		memcpy(to, from, len);
-		return len;
-	case UPDATE_ZSTD:
-		return decompress_zstd(decoder, to, room, from, len);
-	case UPDATE_LZ4:
-		return decompress_lz4(to, room, from, len);
-	}
-	return -EBADMSG;
-}
-
-static void decoder_exit(struct decoder *decoder)
-{
-	kvfree(decoder->workspace);
-	vfree(decoder->packed);
-}
-
-static int decoder_init(struct decoder *decoder, struct block_device *bdev,
-			enum update_compression compression, u32 packed)
-{
-	size_t size = zstd_dctx_workspace_bound();
-
-	decoder->packed = vmalloc(packed_room(bdev, packed));
-	if (!decoder->packed)
-		return -ENOMEM;
-	if (compression != UPDATE_ZSTD)
-		return 0;
-	decoder->workspace = kvmalloc(size, GFP_KERNEL);
-	if (decoder->workspace)
-		decoder->zstd = zstd_init_dctx(decoder->workspace, size);
-	if (decoder->zstd)
-		return 0;
-	decoder_exit(decoder);
-	return -ENOMEM;
-}
-
-static struct decoder *decoder_get(struct update_reader *reader)
-{
-	struct decoder *decoder;
-
-	mutex_lock(&reader->lock);
-	while (list_empty(&reader->decoders)) {
-		mutex_unlock(&reader->lock);
-		wait_event(reader->wait,
-			   !list_empty_careful(&reader->decoders));
-		mutex_lock(&reader->lock);
-	}
-	decoder = list_first_entry(&reader->decoders, struct decoder, list);
-	list_del_init(&decoder->list);
-	mutex_unlock(&reader->lock);
+	spin_lock(&reader->lock);
+	decoder = list_first_entry_or_null(&reader->decoders,
+					   struct update_decoder, list);
+	if (decoder)
+		list_del(&decoder->list);
+	spin_unlock(&reader->lock);
 	return decoder;
 }
 
-static void decoder_put(struct update_reader *reader, struct decoder *decoder)
+struct update_decoder *update_decoder_get(struct update_reader *reader)
 {
-	mutex_lock(&reader->lock);
+	struct update_decoder *decoder;
+
+	wait_event(reader->wait, (decoder = take_decoder(reader)));
+	return decoder;
+}
+
+void update_decoder_put(struct update_reader *reader,
+			struct update_decoder *decoder)
+{
+	spin_lock(&reader->lock);
 	list_add(&decoder->list, &reader->decoders);
-	mutex_unlock(&reader->lock);
-	wake_up(&reader->wait);
+	spin_unlock(&reader->lock);
+	wake_up_all(&reader->wait);
 }
 
-/* ---- the cache ---------------------------------------------------------- */
+/* ---- slots; the lock is held -------------------------------------------- */
 
-/* Fills @slot with its chunk. A chunk that is too short would leave the end
- * of what was there before, so its length counts as much as its contents.
- */
-static int load(struct update_reader *reader, struct slot *slot)
+static struct hlist_head *bucket(struct update_reader *reader,
+				 const struct update_ref *chunk)
 {
-	const struct update_dir *dir = &reader->dir;
-	const struct update_chunk *chunk = &dir->chunks[slot->chunk];
-	u32 len = update_chunk_packed(dir, slot->chunk);
-	struct decoder *decoder = decoder_get(reader);
-	void *packed;
-	int n;
-
-	packed = read_bytes(reader, chunk->src, len, decoder->packed);
-	if (IS_ERR(packed))
-		n = PTR_ERR(packed);
-	else
-		n = decompress(dir->compression, decoder, slot->data,
-			       dir->chunk_bytes, packed, len);
-	decoder_put(reader, decoder);
-	if (n >= 0 && (u32)n < chunk->need)
-		n = -EBADMSG;
-	if (n >= 0)
-		return 0;
-	DMERR_LIMIT("%pg: chunk %u at byte %llu %s", reader->bdev, slot->chunk,
-		    chunk->src, n == -EBADMSG ? "is damaged" : "is unreadable");
-	return n;
+	return &reader->table[hash_64(chunk->key, HASH_BITS)];
 }
 
-static struct slot *find_chunk(struct update_reader *reader, u32 c)
-{
-	unsigned int i;
-
-	for (i = 0; i < reader->n_slots; i++) {
-		struct slot *slot = &reader->slot[i];
-
-		if (slot->chunk == c &&
-		    (slot->state == SLOT_LOADING || slot->state == SLOT_READY))
-			return slot;
-	}
-	return NULL;
-}
-
-/* Takes the slot that nobody uses since the longest time; NULL if none. */
-static struct slot *claim_slot(struct update_reader *reader, u32 c)
+static struct slot *find_chunk(struct update_reader *reader,
+			       const struct update_ref *chunk)
 {
 	struct slot *slot;
 
-	list_for_each_entry (slot, &reader->slots, list) {
-		if (slot->users)
-			continue;
-		slot->chunk = c;
-		slot->state = SLOT_LOADING;
-		slot->error = 0;
-		return slot;
-	}
+	hlist_for_each_entry(slot, bucket(reader, chunk),
+			     node) if (slot->chunk.key ==
+				       chunk->key) return slot;
 	return NULL;
 }
 
 static void hold(struct update_reader *reader, struct slot *slot)
 {
-	if (!slot->users++)
-		WRITE_ONCE(reader->idle_slots, reader->idle_slots - 1);
+	if (slot->users++)
+		return;
+	list_del_init(&slot->idle);
+	reader->n_idle--;
 }
 
 static void release(struct update_reader *reader, struct slot *slot)
 {
-	list_move_tail(&slot->list, &reader->slots);
-	if (!--slot->users)
-		WRITE_ONCE(reader->idle_slots, reader->idle_slots + 1);
+	if (--slot->users)
+		return;
+	/* What cannot be found again is the first to be taken. */
+	if (hlist_unhashed(&slot->node))
+		list_add(&slot->idle, &reader->idle);
+	else
+		list_add_tail(&slot->idle, &reader->idle);
+	reader->n_idle++;
 }
 
-/* The slot of chunk @c, held; *mine: and it is the caller's to fill. */
-static struct slot *hold_chunk(struct update_reader *reader, u32 c, bool *mine)
+/* Takes, held, the slot that nobody uses since the longest time, or NULL. */
+static struct slot *claim_slot(struct update_reader *reader,
+			       const struct update_ref *chunk, u32 want,
+			       bool whole)
 {
-	struct slot *slot;
+	struct slot *slot =
+		list_first_entry_or_null(&reader->idle, struct slot, idle);
 
-	mutex_lock(&reader->lock);
-	for (;;) {
-		slot = find_chunk(reader, c);
-		*mine = !slot;
-		if (!slot)
-			slot = claim_slot(reader, c);
-		if (slot)
-			break;
-		mutex_unlock(&reader->lock);
-		wait_event(reader->wait, READ_ONCE(reader->idle_slots));
-		mutex_lock(&reader->lock);
-	}
+	if (!slot)
+		return NULL;
 	hold(reader, slot);
-	mutex_unlock(&reader->lock);
+	hlist_del_init(&slot->node);
+	hlist_add_head(&slot->node, bucket(reader, chunk));
+	slot->chunk = *chunk;
+	slot->want = want;
+	slot->whole = whole;
+	slot->state = SLOT_LOADING;
+	slot->error = 0;
 	return slot;
 }
 
-static void fill_slot(struct update_reader *reader, struct slot *slot)
+/*
+ * The slot of @chunk, held, or NULL if there is no room. It may have to be
+ * filled, by the caller if *mine; or may be about to get less than @want.
+ */
+static struct slot *hold_chunk(struct update_reader *reader,
+			       const struct update_ref *chunk, u32 want,
+			       bool whole, bool *mine)
 {
-	int r = load(reader, slot);
+	struct slot *slot = find_chunk(reader, chunk);
 
-	mutex_lock(&reader->lock);
-	slot->error = r;
-	if (r)
-		reader->errors++;
+	*mine = false;
+	if (slot && (slot->state == SLOT_LOADING || slot->whole ||
+		     (slot->want >= want && !whole))) {
+		hold(reader, slot);
+		return slot;
+	}
+	if (list_empty(&reader->idle))
+		return NULL;
+	*mine = true;
+	if (slot) /* asked for again, and for more: get all of it */
+		hlist_del_init(&slot->node);
+	return claim_slot(reader, chunk, want, whole || slot);
+}
+
+/* ---- filling ------------------------------------------------------------ */
+
+static void fill_slot(struct update_reader *reader, struct slot *slot, u32 view)
+{
+	struct update_decoder *decoder = update_decoder_get(reader);
+	int n = update_decode(reader->source, decoder, &slot->chunk, slot->want,
+			      slot->whole, view, slot->data);
+
+	update_decoder_put(reader, decoder);
+	spin_lock(&reader->lock);
+	if (n < 0) {
+		slot->error = n;
+		hlist_del_init(&slot->node);
+		reader->counts.errors++;
+	} else {
+		slot->want = n;
+		reader->counts.decoded++;
+		reader->counts.bytes += n;
+	}
 	/* Pairs with the acquire of those who wait. */
-	smp_store_release(&slot->state, r ? SLOT_FAILED : SLOT_READY);
-	mutex_unlock(&reader->lock);
+	smp_store_release(&slot->state, n < 0 ? SLOT_FAILED : SLOT_READY);
+	spin_unlock(&reader->lock);
 	wake_up_all(&reader->wait);
 }
 
-const void *update_chunk_get(struct update_reader *reader, u32 c)
+static void put_slot(struct update_reader *reader, struct slot *slot)
+{
+	spin_lock(&reader->lock);
+	release(reader, slot);
+	spin_unlock(&reader->lock);
+	if (wq_has_sleeper(&reader->wait))
+		wake_up_all(&reader->wait);
+}
+
+static void fill_ahead(struct work_struct *work)
+{
+	struct slot *slot = container_of(work, struct slot, work);
+	struct update_view *view = &slot->reader->source->view;
+	u32 at = update_view_enter(view);
+
+	fill_slot(slot->reader, slot, at);
+	update_view_leave(view, at);
+	put_slot(slot->reader, slot);
+}
+
+/* ---- what readers call -------------------------------------------------- */
+
+const void *update_chunk_get(struct update_reader *reader,
+			     const struct update_ref *chunk, u32 want,
+			     bool whole, u32 view)
 {
 	struct slot *slot;
 	bool mine;
 	int r;
 
-	slot = hold_chunk(reader, c, &mine);
-	if (mine)
-		fill_slot(reader, slot);
-	else
-		wait_event(reader->wait,
-			   smp_load_acquire(&slot->state) != SLOT_LOADING);
-	r = slot->error;
-	if (!r)
-		return slot->data;
-	update_chunk_put(reader, slot->data);
-	return ERR_PTR(r);
+	for (;;) {
+		spin_lock(&reader->lock);
+		slot = hold_chunk(reader, chunk, want, whole, &mine);
+		spin_unlock(&reader->lock);
+		if (!slot) {
+			wait_event(reader->wait, READ_ONCE(reader->n_idle));
+			continue;
+		}
+		if (mine)
+			fill_slot(reader, slot, view);
+		else
+			wait_event(reader->wait,
+				   smp_load_acquire(&slot->state) !=
+					   SLOT_LOADING);
+		r = slot->error;
+		if (!r && slot->want >= want)
+			return slot->data;
+		/* All that the chunk has is not enough. */
+		if (!r && slot->whole)
+			r = -EBADMSG;
+		put_slot(reader, slot);
+		if (r)
+			return ERR_PTR(r);
+	}
+}
+
+const void *update_chunk_try(struct update_reader *reader,
+			     const struct update_ref *chunk, u32 want)
+{
+	const void *data = NULL;
+	struct slot *slot;
+
+	spin_lock(&reader->lock);
+	slot = find_chunk(reader, chunk);
+	if (slot && slot->state == SLOT_READY && slot->want >= want) {
+		hold(reader, slot);
+		data = slot->data;
+	}
+	spin_unlock(&reader->lock);
+	return data;
 }
 
 void update_chunk_put(struct update_reader *reader, const void *data)
 {
-	unsigned int i = 0;
+	struct slot *slot = reader->slot;
 
-	mutex_lock(&reader->lock);
-	while (reader->slot[i].data != data)
-		i++;
-	release(reader, &reader->slot[i]);
-	mutex_unlock(&reader->lock);
-	wake_up_all(&reader->wait);
+	while (slot->data != data)
+		slot++;
+	put_slot(reader, slot);
 }
 
-unsigned long update_reader_errors(struct update_reader *reader)
+/* A slot is left for whoever cannot wait. */
+void update_chunk_ahead(struct update_reader *reader,
+			const struct update_ref *chunk)
 {
-	return READ_ONCE(reader->errors);
+	struct slot *slot = NULL;
+	bool mine = false;
+
+	spin_lock(&reader->lock);
+	if (reader->n_idle > 1)
+		slot = hold_chunk(reader, chunk, 1, true, &mine);
+	if (slot && !mine)
+		release(reader, slot);
+	spin_unlock(&reader->lock);
+	if (mine)
+		queue_work(reader->wq, &slot->work);
 }
 
-/* ---- opening ------------------------------------------------------------ */
-
-static int load_super(struct update_reader *reader, u64 image_bytes,
-		      struct update_geometry *geometry, const char **why)
+void update_chunk_settle(struct update_reader *reader)
 {
-	u64 bytes = bdev_nr_bytes(reader->bdev);
-	u32 size = sizeof(struct update_super);
-	void *buf, *super;
-	int r;
-
-	*why = "Update device is smaller than a superblock";
-	if (bytes < size)
-		return -EINVAL;
-	*why = "Not enough memory";
-	buf = vmalloc(packed_room(reader->bdev, size));
-	if (!buf)
-		return -ENOMEM;
-	*why = "Cannot read the superblock of the update device";
-	super = read_bytes(reader, 0, size, buf);
-	if (IS_ERR(super))
-		r = PTR_ERR(super);
-	else
-		r = update_super_parse(super, bytes, image_bytes, geometry,
-				       why);
-	vfree(buf);
-	return r;
+	flush_workqueue(reader->wq);
 }
 
-/* The directory as stored, decompressed: plat_alloc'ed, or an ERR_PTR. */
-static struct update_dirent *load_entries(
-	struct update_reader *reader, const struct update_geometry *geometry,
-	const char **why)
+void update_reader_count(struct update_reader *reader,
+			 struct update_reader_counts *counts)
 {
-	size_t size = geometry->dir_n * sizeof(struct update_dirent);
-	struct update_dirent *entries = plat_alloc(size);
-	struct decoder decoder = {};
-	void *packed;
-	int n;
+	spin_lock(&reader->lock);
+	*counts = reader->counts;
+	spin_unlock(&reader->lock);
+}
 
-	*why = "Not enough memory for the directory";
-	n = -ENOMEM;
-	if (!entries ||
-	    decoder_init(&decoder, reader->bdev, geometry->compression,
-			 geometry->dir_packed))
-		goto free_entries;
-	*why = "Cannot read the directory";
-	packed = read_bytes(reader, geometry->dir_offset, geometry->dir_packed,
-			    decoder.packed);
-	if (IS_ERR(packed))
-		n = PTR_ERR(packed);
-	else
-		n = decompress(geometry->compression, &decoder, entries, size,
-			       packed, geometry->dir_packed);
-	decoder_exit(&decoder);
-	if (n == size)
-		return entries;
-	if (n >= 0 || n == -EBADMSG) {
-		*why = "Directory is damaged";
-		n = -EINVAL;
+/* ---- making ------------------------------------------------------------- */
+
+static int make_decoders(struct update_reader *reader)
+{
+	size_t each = update_decoder_memory(reader->source);
+	size_t slots = LEAST_SLOTS * (size_t)reader->source->chunk_bytes;
+	size_t room = MEMORY_BYTES - min_t(size_t, MEMORY_BYTES,
+					   reader->counts.memory + slots);
+	unsigned int n = min_t(size_t, num_online_cpus() + 1, room / each);
+
+	n = clamp(n, 1u, MAX_DECODERS + 0u);
+	for (; reader->n_decoders < n; reader->n_decoders++) {
+		struct update_decoder *decoder =
+			&reader->decoder[reader->n_decoders];
+
+		if (update_decoder_init(decoder, reader->source))
+			return -ENOMEM;
+		list_add(&decoder->list, &reader->decoders);
+		reader->counts.memory += each;
 	}
-free_entries:
-	plat_free(entries);
-	return ERR_PTR(n);
+	return 0;
 }
 
-static int load_dir(struct update_reader *reader, u64 image_bytes,
-		    const char **why)
+static int make_slots(struct update_reader *reader)
 {
-	struct update_geometry geometry;
-	struct update_dirent *entries;
-	int r;
-
-	r = load_super(reader, image_bytes, &geometry, why);
-	if (r)
-		return r;
-	entries = load_entries(reader, &geometry, why);
-	if (IS_ERR(entries))
-		return PTR_ERR(entries);
-	r = update_dir_init(&reader->dir, &geometry,
-			    bdev_nr_bytes(reader->bdev), image_bytes, entries,
-			    why);
-	if (r)
-		plat_free(entries);
-	return r;
-}
-
-static int make_slots(struct update_reader *reader, unsigned int readers)
-{
-	u32 chunk = reader->dir.chunk_bytes;
+	u32 chunk = reader->source->chunk_bytes;
+	size_t used = reader->counts.memory;
 	unsigned int n =
-		clamp_t(u32, CACHE_BYTES / chunk, readers + 1, MAX_SLOTS);
+		used < MEMORY_BYTES ? (MEMORY_BYTES - used) / chunk : 0;
 
+	n = clamp(n, LEAST_SLOTS + 0u, MAX_SLOTS + 0u);
 	for (; reader->n_slots < n; reader->n_slots++) {
 		struct slot *slot = &reader->slot[reader->n_slots];
 
 		slot->data = kvmalloc(chunk, GFP_KERNEL);
 		if (!slot->data)
 			return -ENOMEM;
-		list_add(&slot->list, &reader->slots);
+		slot->reader = reader;
+		INIT_WORK(&slot->work, fill_ahead);
+		list_add(&slot->idle, &reader->idle);
+		reader->counts.memory += chunk;
 	}
-	reader->idle_slots = n;
+	reader->n_idle = n;
 	return 0;
 }
 
-static int make_decoders(struct update_reader *reader, unsigned int readers)
+struct update_reader *update_reader_create(struct update_source *source)
 {
-	const struct update_dir *dir = &reader->dir;
-	u32 packed = update_packed_limit(dir->compression, dir->chunk_bytes);
+	struct update_reader *reader = kzalloc(sizeof(*reader), GFP_KERNEL);
 
-	for (; reader->n_decoders < readers; reader->n_decoders++) {
-		struct decoder *decoder = &reader->decoder[reader->n_decoders];
-
-		if (decoder_init(decoder, reader->bdev, dir->compression,
-				 packed))
-			return -ENOMEM;
-		list_add(&decoder->list, &reader->decoders);
-	}
-	return 0;
-}
-
-static int reader_open(struct update_reader *reader, u64 image_bytes,
-		       unsigned int readers, const char **why)
-{
-	int r = load_dir(reader, image_bytes, why);
-
-	if (r)
-		return r;
-	*why = "Not enough memory for chunks";
-	r = make_slots(reader, readers);
-	if (!r)
-		r = make_decoders(reader, readers);
-	return r;
-}
-
-struct update_reader *update_reader_create(struct block_device *bdev,
-					   u64 image_bytes,
-					   unsigned int readers,
-					   const char **why)
-{
-	struct update_reader *reader;
-	int r;
-
-	*why = "Not enough memory";
-	readers = min_t(unsigned int, readers, MAX_SLOTS - 1);
-	reader = kzalloc(struct_size(reader, decoder, readers), GFP_KERNEL);
 	if (!reader)
 		return ERR_PTR(-ENOMEM);
-	reader->bdev = bdev;
-	mutex_init(&reader->lock);
+	reader->source = source;
+	reader->counts.memory = sizeof(*reader);
+	spin_lock_init(&reader->lock);
 	init_waitqueue_head(&reader->wait);
-	INIT_LIST_HEAD(&reader->slots);
+	INIT_LIST_HEAD(&reader->idle);
 	INIT_LIST_HEAD(&reader->decoders);
-	reader->io = dm_io_client_create();
-	if (IS_ERR(reader->io)) {
-		r = PTR_ERR(reader->io);
-		goto free_reader;
-	}
-	r = reader_open(reader, image_bytes, readers, why);
-	if (!r)
+	if (make_decoders(reader) || make_slots(reader))
+		goto destroy;
+	reader->wq =
+		alloc_workqueue("dm-update-ahead", WQ_MEM_RECLAIM | WQ_UNBOUND,
+				reader->n_decoders);
+	if (reader->wq)
 		return reader;
+destroy:
 	update_reader_destroy(reader);
-	return ERR_PTR(r);
-
-free_reader:
-	kfree(reader);
-	return ERR_PTR(r);
+	return ERR_PTR(-ENOMEM);
 }
 
 void update_reader_destroy(struct update_reader *reader)
 {
+	if (reader->wq)
+		destroy_workqueue(reader->wq);
 	while (reader->n_decoders)
-		decoder_exit(&reader->decoder[--reader->n_decoders]);
+		update_decoder_exit(&reader->decoder[--reader->n_decoders]);
 	while (reader->n_slots)
 		kvfree(reader->slot[--reader->n_slots].data);
-	update_dir_exit(&reader->dir);
-	dm_io_client_destroy(reader->io);
-	mutex_destroy(&reader->lock);
 	kfree(reader);
 }
 
-const struct update_dir *update_reader_dir(struct update_reader *reader)
+struct update_source *update_reader_source(struct update_reader *reader)
 {
-	return &reader->dir;
+	return reader->source;
 }

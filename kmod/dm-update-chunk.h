@@ -1,47 +1,63 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Reads an update diff: checks its superblock and directory once, and gives
- * out decompressed chunks from a bounded cache.
+ * Gives out the contents of chunks from a bounded cache.
  *
  * All memory is taken by update_reader_create(); nothing later allocates, so
  * reading works when memory is short. A chunk that several ask for is read and
- * decompressed once. Every decompression state has one user at a time.
+ * decompressed once, and no farther than they need. Every decompression state
+ * has one user at a time, and there are as many as CPUs and one more (while it
+ * waits for the diff, the CPUs have work), as far as memory permits.
  */
 #ifndef BOWLINE_DM_UPDATE_CHUNK_H
 #define BOWLINE_DM_UPDATE_CHUNK_H
 
-#include <linux/blkdev.h>
-
-#include "dm-update-dir.h"
+#include "dm-update-decode.h"
 
 struct update_reader; /* opaque */
 
-/*
- * @bdev: holds the diff from its first byte; must outlive the reader.
- * @image_bytes: size of the image that is shown. @readers: how many threads
- * may decompress at the same time, at least 1. Returns an ERR_PTR and points
- * *why at a constant sentence if the diff is not valid or memory is short.
- * May sleep, as everything here.
- */
-struct update_reader *update_reader_create(struct block_device *bdev,
-					   u64 image_bytes,
-					   unsigned int readers,
-					   const char **why);
+struct update_reader_counts {
+	unsigned long errors;  /* chunks that could not be read or were bad */
+	unsigned long decoded; /* times that a chunk was decompressed */
+	u64 bytes;	       /* that these gave */
+	size_t memory;	       /* taken, without that of the source */
+};
+
+/* @source must outlive the reader. Returns an ERR_PTR when memory is short. */
+struct update_reader *update_reader_create(struct update_source *source);
 /* Nobody may hold a chunk. */
 void update_reader_destroy(struct update_reader *reader);
-
-const struct update_dir *update_reader_dir(struct update_reader *reader);
+struct update_source *update_reader_source(struct update_reader *reader);
 
 /*
- * The contents of chunk @c, 0 <= c < n_chunks, of which chunks[c].need bytes
- * are valid; or an ERR_PTR: -EBADMSG for damaged contents, else of the I/O.
- * What was got stays valid until update_chunk_put(). A thread holds one chunk
- * at a time: those who wait for room would else wait for each other.
+ * The first @want bytes of @chunk, at least 1, or an ERR_PTR: -EBADMSG for
+ * damaged contents, else of the I/O. @whole: if it has to be decompressed, then
+ * all of it. @view: entered. What was got stays valid until update_chunk_put().
+ * A thread holds one chunk at a time: those who wait for room would else wait
+ * for each other. May sleep.
  */
-const void *update_chunk_get(struct update_reader *reader, u32 c);
+const void *update_chunk_get(struct update_reader *reader,
+			     const struct update_ref *chunk, u32 want,
+			     bool whole, u32 view);
+/* The same if the chunk is in the cache, else NULL. Does not sleep. */
+const void *update_chunk_try(struct update_reader *reader,
+			     const struct update_ref *chunk, u32 want);
 void update_chunk_put(struct update_reader *reader, const void *data);
 
-/* How often a chunk could not be read or was damaged. */
-unsigned long update_reader_errors(struct update_reader *reader);
+/*
+ * Begins to get the whole of @chunk if it is not in the cache and there is
+ * room that nobody needs. Does not sleep.
+ */
+void update_chunk_ahead(struct update_reader *reader,
+			const struct update_ref *chunk);
+/* Waits until what was begun so has ended. */
+void update_chunk_settle(struct update_reader *reader);
+
+/* For who wants its buffers alone; may wait for one. */
+struct update_decoder *update_decoder_get(struct update_reader *reader);
+void update_decoder_put(struct update_reader *reader,
+			struct update_decoder *decoder);
+
+void update_reader_count(struct update_reader *reader,
+			 struct update_reader_counts *counts);
 
 #endif

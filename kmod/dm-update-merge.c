@@ -1,148 +1,477 @@
 // SPDX-License-Identifier: GPL-2.0-only
-#include <linux/dm-io.h>
+#include <linux/mm.h>
 #include <linux/vmalloc.h>
+#include <linux/wait.h>
 #include <linux/workqueue.h>
 
+#include "dm-update-cursor.h"
+#include "dm-update-io.h"
 #include "dm-update-merge.h"
+#include "dm-update-store.h"
 
 #define DM_MSG_PREFIX "update"
 
 #define WRITE_BYTES (1u << 20) /* most that one write carries */
+#define JOBS	    3	       /* writes that are made or under way at once */
 #define MAX_RETRIES 3	       /* of an I/O error, 1, 2 and 4 seconds apart */
+
+/* Reads within so many jiffies make a write wait, but not for longer than */
+#define READ_JIFFIES  msecs_to_jiffies(20)
+#define YIELD_JIFFIES msecs_to_jiffies(200)
+
+/* One write: a row of blocks of the new image, or old bytes to be saved. */
+struct job {
+	struct list_head list; /* while idle */
+	struct work_struct work;
+	struct update_merge *merge;
+	u64 begin; /* byte of the new image, or of the old */
+	u32 bytes;
+	u32 blocks;
+	bool save;
+	u64 room; /* save: byte of the store's device */
+	void *buf;
+};
+
+/* How far the rows of an epoch have been given out. */
+struct place {
+	u32 piece;
+	u32 used; /* blocks of it */
+	u32 end;  /* piece */
+};
 
 struct update_merge {
 	struct dm_target *ti;
 	struct dm_dev *system;
 	struct update_reader *reader;
-	const struct update_dir *dir;
-	struct dm_io_client *io;
-	struct workqueue_struct *wq;
-	struct delayed_work work;
-	void *buf; /* one write */
+	struct update_source *source;
+	struct workqueue_struct *wq; /* the conductor and the jobs */
+	struct delayed_work work;    /* the conductor */
 	u32 buf_bytes;
-	u32 done; /* entries written; stored with release */
+
+	u32 epoch;	/* that is being written; the conductor's */
+	u64 base;	/* blocks of the epochs before it */
+	u64 next_write; /* in ns: when the rate allows it */
+	bool saved;	/* something, in this step */
 	unsigned int retries;
+
+	spinlock_t lock;	/* of what follows */
+	wait_queue_head_t wait; /* something of it changed */
+	struct list_head idle;	/* jobs */
+	unsigned int n_idle;
+	u64 written; /* blocks of this epoch */
+	u64 bytes;
+	unsigned long errors;
+	int error; /* the first of the jobs of this epoch */
+	const char *reason;
+
+	unsigned long last_read; /* jiffies */
+	u64 rate;
+	bool yield;
+	bool paused;
 	bool stop;
 	bool failed;
-	bool durable; /* and flushed */
+	bool durable; /* all is written and flushed */
+	struct job job[JOBS];
 };
 
 /* ---- one write ---------------------------------------------------------- */
 
-/* Blocks in a row from entry @first on that fit into one write. */
-static u32 run_length(const struct update_merge *merge, u32 first)
+static int write_row(struct job *job)
 {
-	const struct update_dir *dir = merge->dir;
-	u64 dest = update_dir_dest(dir, first);
-	u32 most = merge->buf_bytes >> dir->block_bits, n = 1;
+	struct update_merge *merge = job->merge;
+	struct update_source *source = merge->source;
+	struct update_cursor cursor;
+	int r;
 
-	while (n < most && first + n < dir->n &&
-	       update_dir_dest(dir, first + n) == dest + n)
-		n++;
-	return n;
+	update_cursor_init(&cursor, merge->reader, job->begin, job->bytes);
+	cursor.whole = true;
+	cursor.room = true;
+	r = update_cursor_read(&cursor, job->buf, job->bytes);
+	update_cursor_exit(&cursor);
+	if (r)
+		return r;
+	return update_write(source->io, source->system, job->begin, job->bytes,
+			    job->buf, 0);
 }
 
-/* Gathers the blocks of entries @first to @first + @n in merge->buf. */
-static int gather(struct update_merge *merge, u32 first, u32 n)
+/* What is saved has not been overwritten yet: it is in its place. */
+static int write_save(struct job *job)
 {
-	const struct update_dir *dir = merge->dir;
-	u32 block = 1u << dir->block_bits;
-	u32 c = update_dir_chunk(dir, first), i = first;
+	struct update_source *source = job->merge->source;
+	u32 whole = round_up(job->bytes,
+			     bdev_logical_block_size(source->store.bdev));
+	int r;
 
-	while (i < first + n) {
-		u32 end = min(dir->chunks[c + 1].first, first + n);
-		const void *data = update_chunk_get(merge->reader, c);
-		u32 bytes;
+	r = update_old_read(source, UPDATE_NOT_BEGUN, job->begin, job->bytes,
+			    job->buf);
+	if (r)
+		return r;
+	memset(job->buf + job->bytes, 0, whole - job->bytes);
+	return update_write(source->io, source->store.bdev, job->room, whole,
+			    job->buf, 0);
+}
 
-		if (IS_ERR(data))
-			return PTR_ERR(data);
-		for (; i < end; i++) {
-			/* The last block of an image may be a part of one. */
-			bytes = min(block, dir->chunks[c].need -
-						   update_dir_offset(dir, i));
-			memcpy(merge->buf + ((i - first) << dir->block_bits),
-			       data + update_dir_offset(dir, i), bytes);
-		}
-		update_chunk_put(merge->reader, data);
-		c++;
+static void run_job(struct work_struct *work)
+{
+	struct job *job = container_of(work, struct job, work);
+	struct update_merge *merge = job->merge;
+	int r = job->save ? write_save(job) : write_row(job);
+
+	spin_lock(&merge->lock);
+	if (!r) {
+		merge->written += job->save ? 0 : job->blocks;
+		merge->bytes += job->bytes;
+	} else if (!merge->error) {
+		merge->error = r;
 	}
+	list_add(&job->list, &merge->idle);
+	merge->n_idle++;
+	wake_up_all(&merge->wait);
+	spin_unlock(&merge->lock);
+}
+
+static struct job *take_job(struct update_merge *merge)
+{
+	struct job *job;
+
+	wait_event(merge->wait, READ_ONCE(merge->n_idle));
+	spin_lock(&merge->lock);
+	job = list_first_entry(&merge->idle, struct job, list);
+	list_del(&job->list);
+	merge->n_idle--;
+	spin_unlock(&merge->lock);
+	return job;
+}
+
+static int wait_for_jobs(struct update_merge *merge)
+{
+	wait_event(merge->wait, READ_ONCE(merge->n_idle) == JOBS);
+	/* The last one is through with the lock when we have it. */
+	spin_lock(&merge->lock);
+	spin_unlock(&merge->lock);
+	return merge->error;
+}
+
+/* ---- when to write ------------------------------------------------------ */
+
+static bool stopped(struct update_merge *merge)
+{
+	return READ_ONCE(merge->stop) || READ_ONCE(merge->error);
+}
+
+static void rest(struct update_merge *merge, long jiffies_left)
+{
+	wait_event_timeout(merge->wait, stopped(merge), jiffies_left);
+}
+
+static void yield_to_reads(struct update_merge *merge)
+{
+	unsigned long begin = jiffies;
+
+	while (READ_ONCE(merge->yield) && !stopped(merge) &&
+	       time_before(jiffies, begin + YIELD_JIFFIES) &&
+	       time_before(jiffies, READ_ONCE(merge->last_read) + READ_JIFFIES))
+		rest(merge, 1 + READ_JIFFIES / 4);
+}
+
+/* Sleeps until @bytes more may be written. */
+static void keep_rate(struct update_merge *merge, u32 bytes)
+{
+	u64 rate, now;
+
+	for (;;) {
+		rate = READ_ONCE(merge->rate);
+		now = ktime_get_ns();
+		if (!rate || stopped(merge) || now >= merge->next_write)
+			break;
+		/* In steps, so that another rate counts at once. */
+		rest(merge,
+		     min_t(u64, HZ / 5,
+			   1 + nsecs_to_jiffies(merge->next_write - now)));
+	}
+	if (rate)
+		merge->next_write =
+			now + div64_u64((u64)bytes * NSEC_PER_SEC, rate);
+}
+
+static int may_write(struct update_merge *merge, u32 bytes)
+{
+	wait_event(merge->wait, !READ_ONCE(merge->paused) || stopped(merge));
+	keep_rate(merge, bytes);
+	yield_to_reads(merge);
+	return READ_ONCE(merge->stop) ? -EINTR : READ_ONCE(merge->error);
+}
+
+/* ---- one epoch ---------------------------------------------------------- */
+
+/* The next row of blocks of the epoch, as long as a write may be. */
+static bool next_row(struct update_merge *merge, struct place *place,
+		     u64 *block, u32 *n)
+{
+	const struct update_source *source = merge->source;
+	u32 most = WRITE_BYTES >> source->block_bits, part;
+	struct update_piece piece;
+
+	most = max(most, 1u);
+	for (*n = 0; place->piece < place->end && *n < most; place->piece++) {
+		update_source_piece(source, place->piece, &piece);
+		if (piece.epoch != merge->epoch) {
+			if (*n)
+				break;
+			continue;
+		}
+		if (!*n)
+			*block = piece.block + place->used;
+		if (piece.block + place->used != *block + *n)
+			break;
+		part = min(piece.n - place->used, most - *n);
+		*n += part;
+		place->used += part;
+		if (place->used < piece.n)
+			break;
+		place->used = 0;
+	}
+	return *n;
+}
+
+static void start_row(struct update_merge *merge, u64 block, u32 n)
+{
+	const struct update_source *source = merge->source;
+	struct job *job = take_job(merge);
+
+	job->save = false;
+	job->begin = block << source->block_bits;
+	job->blocks = n;
+	/* The image may end inside a block. */
+	job->bytes = min_t(u64, (u64)n << source->block_bits,
+			   source->image_bytes - job->begin);
+	queue_work(merge->wq, &job->work);
+}
+
+static int write_rows(struct update_merge *merge)
+{
+	struct place place = {};
+	u64 block;
+	u32 n;
+	int r = 0;
+
+	update_source_epoch(merge->source, merge->epoch, &place.piece,
+			    &place.end);
+	while (!r && next_row(merge, &place, &block, &n)) {
+		r = may_write(merge, n << merge->source->block_bits);
+		if (!r)
+			start_row(merge, block, n);
+	}
+	return r;
+}
+
+static int start_save(struct update_merge *merge,
+		      const struct update1_save *save, u64 done, u32 bytes)
+{
+	const struct update_source *source = merge->source;
+	int r = may_write(merge, bytes);
+	struct job *job;
+
+	if (r)
+		return r;
+	job = take_job(merge);
+	job->save = true;
+	job->begin = (save->old << source->block_bits) + done;
+	job->bytes = bytes;
+	job->room = source->store.at + done +
+		    update1_room_at(&source->v1.g, save->room);
+	queue_work(merge->wq, &job->work);
 	return 0;
 }
 
-static int write_run(struct update_merge *merge, u32 first, u32 n)
+/* Of the old image's last block only what is inside. */
+static int write_save_parts(struct update_merge *merge,
+			    const struct update1_save *save)
 {
-	u32 shift = merge->dir->block_bits - SECTOR_SHIFT;
-	sector_t begin = (sector_t)update_dir_dest(merge->dir, first) << shift;
-	struct dm_io_region where = {
-		.bdev = merge->system->bdev,
-		.sector = begin,
-		.count = min_t(sector_t, (sector_t)n << shift,
-			       merge->ti->len - begin),
-	};
-	struct dm_io_request request = {
-		COMPAT_DM_IO_OPF(REQ_OP_WRITE, 0),
-		.mem.type = DM_IO_VMA,
-		.mem.ptr.vma = merge->buf,
-		.client = merge->io,
-	};
+	const struct update_source *source = merge->source;
+	u64 begin = save->old << source->block_bits, done = 0;
+	u64 bytes = min((u64)save->blocks << source->block_bits,
+			source->v1.g.old_size - begin);
+	u32 part;
+	int r = 0;
 
-	return compat_dm_io(&request, 1, &where, NULL);
+	for (; !r && done < bytes; done += part) {
+		part = min_t(u64, bytes - done, WRITE_BYTES);
+		r = start_save(merge, save, done, part);
+	}
+	return r;
 }
 
-/* Readers use the system device for these blocks as soon as they are there. */
-static int copy_run(struct update_merge *merge)
+/* What @epoch overwrites and somebody still needs. */
+static int write_saves(struct update_merge *merge, u32 epoch)
 {
-	u32 first = merge->done;
-	u32 n = run_length(merge, first);
-	int r = gather(merge, first, n);
+	const struct update1_dir *dir = &merge->source->v1;
+	struct update1_save save;
+	u32 i;
+	int r = 0;
 
-	if (!r)
-		r = write_run(merge, first, n);
-	if (!r)
-		smp_store_release(&merge->done, first + n);
+	if (!merge->source->version || epoch == merge->source->n_epochs)
+		return 0;
+	for (i = update1_save_next(dir, epoch, 0); !r && i < dir->g.n_saves;
+	     i = update1_save_next(dir, epoch, i + 1)) {
+		update1_save(dir, i, &save);
+		merge->saved = true;
+		r = write_save_parts(merge, &save);
+	}
 	return r;
+}
+
+static u64 blocks_before(const struct update_source *source, u32 epoch)
+{
+	struct update_piece piece;
+	u64 blocks = 0;
+	u32 i;
+
+	for (i = 0; i < source->n_pieces; i++) {
+		update_source_piece(source, i, &piece);
+		if (piece.epoch < epoch)
+			blocks += piece.n;
+	}
+	return blocks;
+}
+
+/* Nothing is under way: everybody goes on from @epoch. */
+static void set_epoch(struct update_merge *merge, u32 epoch)
+{
+	u64 base = blocks_before(merge->source, epoch);
+
+	spin_lock(&merge->lock);
+	merge->epoch = epoch;
+	merge->base = base;
+	merge->written = 0;
+	spin_unlock(&merge->lock);
+}
+
+static void begin_writes(struct update_merge *merge)
+{
+	spin_lock(&merge->lock);
+	merge->written = 0;
+	merge->error = 0;
+	spin_unlock(&merge->lock);
+	merge->saved = false;
+}
+
+/*
+ * Without records the last epoch is flushed, for all of them. If that fails it
+ * is not known what was written; of version 0 nothing depends on it.
+ */
+static int flush_system(struct update_merge *merge)
+{
+	struct update_source *source = merge->source;
+	int r = blkdev_issue_flush(source->system);
+
+	if (r && !source->store.bdev) {
+		update_source_set_done(source, 0);
+		set_epoch(merge, 0);
+	}
+	return r;
+}
+
+/*
+ * The order of writes: what belongs to the step, in any order; flush the
+ * system device; the record, forced, which also flushes what was saved. Only
+ * then may the next step write, and only when nobody reads by the view before.
+ */
+static int end_writes(struct update_merge *merge, int r, bool flush, u32 done)
+{
+	struct update_source *source = merge->source;
+	bool saved = merge->saved;
+
+	r = wait_for_jobs(merge) ?: r;
+	if (!r && flush) {
+		r = flush_system(merge);
+		/* Partitions of one disk have one cache. */
+		if (source->store.bdev &&
+		    source->store.bdev->bd_disk == source->system->bd_disk)
+			saved = false;
+	}
+	if (!r && source->store.bdev)
+		r = update_store_write(source, done, saved);
+	if (!r)
+		update_view_set(&source->view, UPDATE_DONE(done));
+	return r;
+}
+
+/* The first step: nothing is overwritten, but what will be is saved. */
+static int begin_merge(struct update_merge *merge)
+{
+	int r;
+
+	begin_writes(merge);
+	r = may_write(merge, 0);
+	if (!r)
+		r = write_saves(merge, 0);
+	return end_writes(merge, r, false, 0);
+}
+
+static int merge_epoch(struct update_merge *merge)
+{
+	struct update_source *source = merge->source;
+	u32 next = merge->epoch + 1;
+	int r;
+
+	begin_writes(merge);
+	r = write_rows(merge);
+	if (!r)
+		r = write_saves(merge, next);
+	/* Without records the end alone has to be durable. */
+	r = end_writes(merge, r, source->store.bdev || next == source->n_epochs,
+		       next);
+	if (r)
+		return r;
+	update_source_merged(source, merge->epoch);
+	spin_lock(&merge->lock);
+	merge->base += merge->written;
+	merge->written = 0;
+	merge->epoch = next;
+	spin_unlock(&merge->lock);
+	merge->retries = 0;
+	return 0;
 }
 
 /* ---- the whole copy ----------------------------------------------------- */
 
 static int copy_all(struct update_merge *merge)
 {
-	while (merge->done < merge->dir->n) {
-		int r;
+	struct update_source *source = merge->source;
+	int r = 0;
 
-		if (READ_ONCE(merge->stop))
-			return -EINTR;
-		r = copy_run(merge);
-		if (r)
-			return r;
+	if (source->view.at == UPDATE_NOT_BEGUN)
+		r = begin_merge(merge);
+	while (!r && merge->epoch < source->n_epochs) {
+		r = merge_epoch(merge);
 		cond_resched();
 	}
-	return blkdev_issue_flush(merge->system->bdev);
+	return r;
 }
 
-/*
- * An I/O error may pass, so it is tried again. A damaged chunk stays damaged.
- * After a failed flush it is not known what was written: begin again.
+/* An I/O error may pass, so it is tried again. A damaged chunk stays damaged.
  */
 static void copy_failed(struct update_merge *merge, int r)
 {
-	u32 done = merge->done;
+	struct update_merge_state state;
 
-	if (done == merge->dir->n)
-		smp_store_release(&merge->done, 0);
+	merge->errors++;
 	if (r != -EBADMSG && merge->retries < MAX_RETRIES) {
 		queue_delayed_work(merge->wq, &merge->work,
 				   HZ << merge->retries++);
 		return;
 	}
+	update_merge_state(merge, &state);
+	WRITE_ONCE(merge->reason, r == -EBADMSG ? "damaged_chunk" : "io_error");
 	WRITE_ONCE(merge->failed, true);
-	DMERR("merge into %s stopped after %u of %u blocks: %s (%d)",
-	      merge->system->name, done, merge->dir->n,
+	DMERR("merge into %s stopped after %llu of %llu blocks: %s (%d)",
+	      merge->system->name, state.done, merge->source->n_changed,
 	      r == -EBADMSG ? "damaged chunk" : "I/O error", r);
 	dm_table_event(merge->ti->table);
 }
 
-static void merge_work(struct work_struct *work)
+static void conduct(struct work_struct *work)
 {
 	struct update_merge *merge =
 		container_of(to_delayed_work(work), struct update_merge, work);
@@ -155,17 +484,24 @@ static void merge_work(struct work_struct *work)
 		copy_failed(merge, r);
 		return;
 	}
+	/* Whoever reads the system device itself must not see old pages. */
+	invalidate_bdev(merge->system->bdev);
 	WRITE_ONCE(merge->durable, true);
-	DMINFO("merge into %s finished: %u blocks", merge->system->name,
-	       merge->dir->n);
+	DMINFO("merge into %s finished: %llu blocks", merge->system->name,
+	       merge->source->n_changed);
 	dm_table_event(merge->ti->table);
 }
 
 void update_merge_start(struct update_merge *merge)
 {
+	struct update_source *source = merge->source;
+
 	if (merge->durable)
 		return;
+	if (source->store.bdev)
+		set_epoch(merge, source->store.progress.done);
 	merge->retries = 0;
+	merge->reason = "-";
 	WRITE_ONCE(merge->failed, false);
 	WRITE_ONCE(merge->stop, false);
 	queue_delayed_work(merge->wq, &merge->work, 0);
@@ -174,82 +510,141 @@ void update_merge_start(struct update_merge *merge)
 void update_merge_stop(struct update_merge *merge)
 {
 	WRITE_ONCE(merge->stop, true);
+	wake_up_all(&merge->wait);
 	cancel_delayed_work_sync(&merge->work);
 }
 
-u32 update_merge_done(const struct update_merge *merge)
+/* ---- what others ask and tell ------------------------------------------- */
+
+void update_merge_pause(struct update_merge *merge, bool paused)
 {
-	return smp_load_acquire(&merge->done);
+	WRITE_ONCE(merge->paused, paused);
+	wake_up_all(&merge->wait);
 }
 
-u32 update_merge_reported(const struct update_merge *merge)
+bool update_merge_is_paused(const struct update_merge *merge)
 {
-	u32 done = update_merge_done(merge);
-
-	if (done && done == merge->dir->n && !READ_ONCE(merge->durable))
-		done--;
-	return done;
+	return READ_ONCE(merge->paused);
 }
 
-const char *update_merge_state(const struct update_merge *merge)
+void update_merge_rate(struct update_merge *merge, u64 rate)
+{
+	WRITE_ONCE(merge->rate, rate);
+}
+
+void update_merge_yield(struct update_merge *merge, bool yield)
+{
+	WRITE_ONCE(merge->yield, yield);
+}
+
+void update_merge_note_read(struct update_merge *merge)
+{
+	unsigned long now = jiffies;
+
+	if (READ_ONCE(merge->last_read) != now)
+		WRITE_ONCE(merge->last_read, now);
+}
+
+static const char *phase(const struct update_merge *merge)
 {
 	if (READ_ONCE(merge->durable))
 		return "done";
 	if (READ_ONCE(merge->failed))
 		return "failed";
-	return READ_ONCE(merge->stop) ? "stopped" : "running";
+	if (READ_ONCE(merge->stop))
+		return "stopped";
+	return READ_ONCE(merge->paused) ? "paused" : "running";
+}
+
+void update_merge_state(struct update_merge *merge,
+			struct update_merge_state *state)
+{
+	spin_lock(&merge->lock);
+	state->done = merge->base + merge->written;
+	state->bytes = merge->bytes;
+	state->errors = merge->errors;
+	spin_unlock(&merge->lock);
+	state->phase = phase(merge);
+	state->reason = READ_ONCE(merge->reason);
+	if (state->done && state->done == merge->source->n_changed &&
+	    !READ_ONCE(merge->durable))
+		state->done--;
+}
+
+size_t update_merge_memory(const struct update_merge *merge)
+{
+	return sizeof(*merge) + JOBS * (size_t)merge->buf_bytes;
 }
 
 /* ---- making and ending -------------------------------------------------- */
 
-static int merge_init(struct update_merge *merge)
+static int make_jobs(struct update_merge *merge)
 {
-	merge->buf = vmalloc(merge->buf_bytes);
-	if (!merge->buf)
-		return -ENOMEM;
-	merge->wq = alloc_ordered_workqueue("dm-update-merge", WQ_MEM_RECLAIM);
-	if (!merge->wq)
-		goto free_buf;
-	merge->io = dm_io_client_create();
-	if (IS_ERR(merge->io))
-		goto destroy_wq;
-	return 0;
+	unsigned int i;
 
-destroy_wq:
-	destroy_workqueue(merge->wq);
-free_buf:
-	vfree(merge->buf);
-	return -ENOMEM;
+	for (i = 0; i < JOBS; i++) {
+		struct job *job = &merge->job[i];
+
+		/* In one piece if it can be had: fewer segments a write. */
+		job->buf = kvmalloc(merge->buf_bytes, GFP_KERNEL);
+		if (!job->buf)
+			return -ENOMEM;
+		job->merge = merge;
+		INIT_WORK(&job->work, run_job);
+		list_add(&job->list, &merge->idle);
+		merge->n_idle++;
+	}
+	return 0;
+}
+
+static void free_merge(struct update_merge *merge)
+{
+	unsigned int i;
+
+	for (i = 0; i < JOBS; i++)
+		kvfree(merge->job[i].buf);
+	kfree(merge);
 }
 
 struct update_merge *update_merge_create(struct dm_target *ti,
 					 struct dm_dev *system,
-					 struct update_reader *reader)
+					 struct update_reader *reader,
+					 bool paused)
 {
 	struct update_merge *merge = kzalloc(sizeof(*merge), GFP_KERNEL);
-	int r;
 
 	if (!merge)
 		return ERR_PTR(-ENOMEM);
 	merge->ti = ti;
 	merge->system = system;
 	merge->reader = reader;
-	merge->dir = update_reader_dir(reader);
-	merge->buf_bytes = max(WRITE_BYTES, 1u << merge->dir->block_bits);
+	merge->source = update_reader_source(reader);
+	merge->buf_bytes = update_old_room(
+		merge->source,
+		max(WRITE_BYTES, 1u << merge->source->block_bits));
+	merge->reason = "-";
+	merge->yield = true;
+	merge->paused = paused;
 	merge->stop = true;
-	INIT_DELAYED_WORK(&merge->work, merge_work);
-	r = merge_init(merge);
-	if (!r)
+	merge->last_read = jiffies - HZ;
+	spin_lock_init(&merge->lock);
+	init_waitqueue_head(&merge->wait);
+	INIT_LIST_HEAD(&merge->idle);
+	INIT_DELAYED_WORK(&merge->work, conduct);
+	if (make_jobs(merge))
+		goto free;
+	merge->wq = alloc_workqueue("dm-update-merge",
+				    WQ_MEM_RECLAIM | WQ_UNBOUND, JOBS + 1);
+	if (merge->wq)
 		return merge;
-	kfree(merge);
-	return ERR_PTR(r);
+free:
+	free_merge(merge);
+	return ERR_PTR(-ENOMEM);
 }
 
 void update_merge_destroy(struct update_merge *merge)
 {
 	update_merge_stop(merge);
-	dm_io_client_destroy(merge->io);
 	destroy_workqueue(merge->wq);
-	vfree(merge->buf);
-	kfree(merge);
+	free_merge(merge);
 }

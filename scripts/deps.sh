@@ -26,6 +26,7 @@ wanted() {
 	file                    check: what was built
 	flex                    u-boot: its build
 	gcc-aarch64-linux-gnu   kernel modules, U-Boot and bowline for arm64
+	gcc-arm-linux-gnueabihf tests: kernel modules for 32 bits
 	git                     check: which files are ours
 	gzip                    kernel in the boot slots
 	kmod                    depmod for the initramfs

@@ -15,6 +15,8 @@
 # Image, headers, common headers and kbuild tools must be of one version, and
 # a mirror may have some of them before the others, so the newest version that
 # has all four is taken.
+#
+# KERNEL_SET=release in the board file takes it from the suite as released.
 set -eu
 . "$(dirname "$0")/lib.sh"
 target "${1:-}"
@@ -28,7 +30,7 @@ FLAVOUR=$(conf KERNEL_FLAVOUR)
 NATIVE=$(dpkg --print-architecture)
 
 apt() {
-	"$TOP/scripts/apt.sh" updates "$ARCH" "$@"
+	"$TOP/scripts/apt.sh" "$(conf KERNEL_SET updates)" "$ARCH" "$@"
 }
 
 versions() {

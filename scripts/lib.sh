@@ -147,6 +147,7 @@ cross() {
 kernel_arch() {
 	case $1 in
 	amd64) echo x86_64 ;;
+	armhf) echo arm ;;
 	*) echo "$1" ;;
 	esac
 }

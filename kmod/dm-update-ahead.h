@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Finds out who reads changed blocks one after the other, so that chunks can
+ * be decompressed whole, and before they are asked for.
+ */
+#ifndef BOWLINE_DM_UPDATE_AHEAD_H
+#define BOWLINE_DM_UPDATE_AHEAD_H
+
+#include <linux/spinlock.h>
+
+#include "dm-update-chunk.h"
+
+#define UPDATE_STREAMS 8
+
+/* Somebody who has read up to changed block @next, if anybody. */
+struct update_stream {
+	u64 next;
+	u64 chunk; /* key of the last read's; the ones behind are under way */
+	unsigned long used;
+};
+
+struct update_ahead {
+	struct update_reader *reader;
+	spinlock_t lock;
+	unsigned long clock;
+	struct update_stream stream[UPDATE_STREAMS];
+};
+
+void update_ahead_init(struct update_ahead *ahead,
+		       struct update_reader *reader);
+
+/*
+ * Blocks @block to @end, all changed, are about to be read. Returns whether it
+ * is one read of many in a row, and then begins to read ahead. Whoever begins
+ * with the first changed block is taken to go on. Does not sleep.
+ */
+bool update_ahead_note(struct update_ahead *ahead, u64 block, u64 end);
+
+#endif

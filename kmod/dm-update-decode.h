@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Decompresses chunks, and reads old bytes.
+ */
+#ifndef BOWLINE_DM_UPDATE_DECODE_H
+#define BOWLINE_DM_UPDATE_DECODE_H
+
+#include "dm-update-source.h"
+
+/* What one thread needs to read and decompress a chunk; buffers may be NULL. */
+struct update_decoder {
+	struct list_head list; /* its user's */
+	void *packed;
+	void *workspace;
+	void *zstd;
+	/* Version 1: */
+	void *frame;
+	void *out; /* prefix and chunk, and old bytes before */
+	u32 out_room;
+	struct update1_chunk *chunk;
+};
+
+int update_decoder_init(struct update_decoder *decoder,
+			const struct update_source *source);
+void update_decoder_exit(struct update_decoder *decoder);
+/* Bytes of memory that each takes. */
+size_t update_decoder_memory(const struct update_source *source);
+
+/*
+ * Decompresses @chunk to @to, which has room for chunk_bytes: all of it with
+ * @whole, else as far as @want bytes or, where the compression cannot stop
+ * there, farther. @view: entered. Returns the valid bytes, at least @want; or
+ * -EBADMSG for damaged contents, else the error of the I/O.
+ */
+int update_decode(struct update_source *source, struct update_decoder *decoder,
+		  const struct update_ref *chunk, u32 want, bool whole,
+		  u32 view, void *to);
+
+/* A decoder for metadata: of @compression, packed to @packed bytes at most. */
+int update_decoder_simple(struct update_decoder *decoder,
+			  const struct update_source *source,
+			  enum update_compression compression, u32 packed);
+/* @room bytes at most; returns how many there were, or -EBADMSG. */
+int update_unpack(struct update_decoder *decoder,
+		  enum update_compression compression, void *to, u32 room,
+		  const void *from, u32 len);
+
+/*
+ * Where the old bytes at @from are in view @view: returns the device and sets
+ * *at, the byte of it. *len: how many are asked for, and are there together.
+ */
+struct block_device *update_old_find(const struct update_source *source,
+				     u32 view, u64 from, u32 *len, u64 *at);
+/* What update_old_read() needs of memory to read @len bytes. */
+size_t update_old_room(const struct update_source *source, u32 len);
+/*
+ * Reads @len old bytes at @from, in view @view, to @to, the beginning of a
+ * sector in a kvmalloc'ed buffer of which update_old_room(len) bytes may be
+ * used.
+ */
+int update_old_read(struct update_source *source, u32 view, u64 from, u32 len,
+		    void *to);
+
+#endif
