@@ -36,22 +36,25 @@ static inline void update_view_init(struct update_view *view)
 /* Returns the view, for update_view_leave(). Does not sleep. */
 static inline u32 update_view_enter(struct update_view *view)
 {
+	unsigned long flags;
 	u32 at;
 
-	spin_lock(&view->lock);
+	spin_lock_irqsave(&view->lock, flags);
 	at = view->at;
 	view->users[at & 1]++;
-	spin_unlock(&view->lock);
+	spin_unlock_irqrestore(&view->lock, flags);
 	return at;
 }
 
+/* In any context: reads that went to a device end in its interrupt. */
 static inline void update_view_leave(struct update_view *view, u32 at)
 {
+	unsigned long flags;
 	bool last;
 
-	spin_lock(&view->lock);
+	spin_lock_irqsave(&view->lock, flags);
 	last = !--view->users[at & 1];
-	spin_unlock(&view->lock);
+	spin_unlock_irqrestore(&view->lock, flags);
 	if (last && wq_has_sleeper(&view->wait))
 		wake_up_all(&view->wait);
 }
@@ -61,10 +64,10 @@ static inline void update_view_set(struct update_view *view, u32 at)
 {
 	u32 before;
 
-	spin_lock(&view->lock);
+	spin_lock_irq(&view->lock);
 	before = view->at;
 	view->at = at;
-	spin_unlock(&view->lock);
+	spin_unlock_irq(&view->lock);
 	if (before != at)
 		wait_event(view->wait, !READ_ONCE(view->users[before & 1]));
 }
