@@ -2,8 +2,7 @@
 /*
  * What each block of the new image is: the same as at its place in the old
  * one, zeros, a copy of old bytes from any offset, the same as an earlier block
- * that is stored, or one that has to be stored. The latter fill chunks in the
- * order of the image, which is the order of the files.
+ * that is stored, or one that has to be stored.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -15,16 +14,15 @@
 #define COPY_SEEDS   16	       /* of a block, tried for a copy */
 #define COPY_PLACES  64	       /* of a seed that is tried */
 #define COPY_FARTHER (1 << 20) /* bytes compared to find the longest copy */
+#define NONE	     UINT32_MAX
 #define CHUNK_FILLS                                               \
 	(4u << 20) /* bytes of the image, at most, from one chunk \
 		    */
 #define STEP 4096  /* blocks between two signs of progress */
 
-/* Stored blocks by a sum of their bytes; 0: nothing, else block + 1. */
+/* Stored blocks by a sum of their bytes: number in plan->stored, or NONE. */
 struct known {
-	uint64_t *blocks;
-	uint32_t *places; /* chunk */
-	uint32_t *at;	  /* block in it */
+	uint32_t *numbers;
 	uint64_t mask;
 };
 
@@ -158,21 +156,20 @@ static int add_copy(struct matcher *m, uint64_t block, uint64_t src)
 	return 0;
 }
 
-static int add_stored(struct matcher *m, uint64_t block, uint32_t chunk,
-		      uint32_t at)
+/* The block is what is stored as @number. */
+static int add_stored(struct matcher *m, uint64_t block, uint32_t number)
 {
 	struct plan_extent *last = m->last;
 
-	m->plan->chunks[chunk].fills++;
-	if (last && last->kind == UPDATE1_IS_DATA && last->chunk == chunk &&
-	    last->at + last->blocks == at) {
+	m->plan->stored[number].uses++;
+	if (last && last->kind == UPDATE1_IS_DATA &&
+	    last->at + last->blocks == number) {
 		last->blocks++;
 		return 0;
 	}
 	if (new_extent(m, block, UPDATE1_IS_DATA))
 		return -1;
-	m->last->chunk = chunk;
-	m->last->at = at;
+	m->last->at = number;
 	return 0;
 }
 
@@ -191,65 +188,52 @@ static uint64_t sum_of(const uint8_t *bytes, uint32_t size)
 /* The slot of the block's contents: theirs, or the free one for them. */
 static uint64_t known_slot(struct matcher *m)
 {
-	uint32_t size = plan_block_size(m->plan);
+	const struct plan *plan = m->plan;
+	uint32_t size = plan_block_size(plan), number;
 	uint64_t slot = sum_of(m->block, size) & m->known.mask;
 
-	for (; m->known.blocks[slot]; slot = (slot + 1) & m->known.mask) {
-		uint64_t at = (m->known.blocks[slot] - 1)
-			      << m->plan->block_bits;
+	for (; (number = m->known.numbers[slot]) != NONE;
+	     slot = (slot + 1) & m->known.mask) {
+		uint64_t at = plan->stored[number].block << plan->block_bits;
 
-		if (m->plan->new->size - at >= size &&
-		    !memcmp(m->plan->new->bytes + at, m->block, size))
+		if (plan->new->size - at >= size &&
+		    !memcmp(plan->new->bytes + at, m->block, size))
 			break;
 	}
 	return slot;
 }
 
-/* The chunk that has room for one more block. */
-static struct plan_chunk *open_chunk(struct plan *plan)
+static int new_stored(struct plan *plan, uint64_t block)
 {
-	uint32_t most = plan->chunk_bytes >> plan->block_bits;
-	struct plan_chunk *chunk;
-
-	if (plan->n_chunks && plan->chunks[plan->n_chunks - 1].n_blocks < most)
-		return &plan->chunks[plan->n_chunks - 1];
-	if (plan->n_chunks == plan->chunks_room) {
-		plan->chunks_room = 2 * plan->chunks_room + 64;
-		plan->chunks =
-			realloc(plan->chunks,
-				plan->chunks_room * sizeof(*plan->chunks));
-		if (!plan->chunks)
-			return NULL;
+	if (plan->n_stored == plan->stored_room) {
+		plan->stored_room = 2 * plan->stored_room + 1024;
+		plan->stored =
+			realloc(plan->stored,
+				plan->stored_room * sizeof(*plan->stored));
+		if (!plan->stored)
+			return error("out of memory for the blocks to store");
 	}
-	chunk = &plan->chunks[plan->n_chunks++];
-	*chunk = (struct plan_chunk){ .blocks = calloc(
-					      most, sizeof(*chunk->blocks)) };
-	return chunk->blocks ? chunk : NULL;
+	plan->stored[plan->n_stored++] = (struct plan_block){ .block = block };
+	return 0;
 }
 
 /* What comes from one chunk has to fit into an epoch of the merge. */
-static bool has_room(const struct matcher *m, uint32_t chunk)
+static bool used_up(const struct plan *plan, uint32_t number)
 {
-	return m->plan->chunks[chunk].fills < CHUNK_FILLS >>
-	       m->plan->block_bits;
+	return plan->stored[number].uses >= CHUNK_FILLS / plan->chunk_bytes;
 }
 
 static int add_data(struct matcher *m, uint64_t block)
 {
 	uint64_t slot = known_slot(m);
-	struct plan_chunk *chunk;
+	uint32_t number = m->known.numbers[slot];
 
-	if (m->known.blocks[slot] && has_room(m, m->known.places[slot]))
-		return add_stored(m, block, m->known.places[slot],
-				  m->known.at[slot]);
-	chunk = open_chunk(m->plan);
-	if (!chunk)
-		return error("out of memory for the chunks");
-	m->known.blocks[slot] = block + 1;
-	m->known.places[slot] = m->plan->n_chunks - 1;
-	m->known.at[slot] = chunk->n_blocks;
-	chunk->blocks[chunk->n_blocks++] = block;
-	return add_stored(m, block, m->plan->n_chunks - 1, m->known.at[slot]);
+	if (number != NONE && !used_up(m->plan, number))
+		return add_stored(m, block, number);
+	if (new_stored(m->plan, block))
+		return -1;
+	m->known.numbers[slot] = m->plan->n_stored - 1;
+	return add_stored(m, block, m->plan->n_stored - 1);
 }
 
 /* A last block that is a part is always stored: what is behind it is zero. */
@@ -299,14 +283,12 @@ static int allocate(struct matcher *m)
 	while (slots < 2 * plan_blocks(m->plan, m->plan->new))
 		slots *= 2;
 	m->known.mask = slots - 1;
-	m->known.blocks = calloc(slots, sizeof(*m->known.blocks));
-	m->known.places = calloc(slots, sizeof(*m->known.places));
-	m->known.at = calloc(slots, sizeof(*m->known.at));
+	m->known.numbers = malloc(slots * sizeof(*m->known.numbers));
 	m->seeds = calloc(plan_block_size(m->plan), sizeof(*m->seeds));
 	m->block = malloc(plan_block_size(m->plan));
-	if (!m->known.blocks || !m->known.places || !m->known.at || !m->seeds ||
-	    !m->block)
+	if (!m->known.numbers || !m->seeds || !m->block)
 		return error("out of memory comparing the images");
+	memset(m->known.numbers, 0xff, slots * sizeof(*m->known.numbers));
 	return 0;
 }
 
@@ -317,9 +299,7 @@ int plan_match(struct plan *plan, const struct index *index)
 
 	if (!r)
 		r = match_all(&m);
-	free(m.known.blocks);
-	free(m.known.places);
-	free(m.known.at);
+	free(m.known.numbers);
 	free(m.seeds);
 	free(m.block);
 	return r;
@@ -333,6 +313,7 @@ void plan_free(struct plan *plan)
 		free(plan->chunks[c].stored);
 	}
 	free(plan->chunks);
+	free(plan->stored);
 	free(plan->extents);
 	free(plan->saves);
 }

@@ -3,8 +3,9 @@
  * A diff of format version 1 while it is made: extents of the new image, the
  * chunks that some of them are decoded from, and the saves of its merge. The
  * steps, in this order: plan_match() says what every block is made of,
- * plan_pack() chooses the old bytes that each chunk leans on and compresses it,
- * plan_order() puts everything into epochs.
+ * plan_group() puts the blocks to store into chunks, plan_pack() chooses the
+ * old bytes that each chunk leans on and compresses it, plan_order() puts
+ * everything into epochs.
  */
 #ifndef BOWLINE_DIFF_PLAN_H
 #define BOWLINE_DIFF_PLAN_H
@@ -22,15 +23,21 @@ struct plan_extent {
 	uint32_t epoch;
 	enum update1_kind kind;
 	uint32_t chunk; /* data */
-	uint32_t at;	/* data: block in the chunk */
-	uint64_t src;	/* copy: byte of the old image */
+	uint32_t at;  /* data: block in the chunk; until plan_group(): in stored
+		       */
+	uint64_t src; /* copy: byte of the old image */
+};
+
+/* A block of the new image that is stored, and how often the image has it. */
+struct plan_block {
+	uint64_t block;
+	uint32_t uses;
 };
 
 /* Blocks of the new image, in the order in which they are decoded. */
 struct plan_chunk {
 	uint64_t *blocks;
 	uint32_t n_blocks;
-	uint32_t fills; /* blocks of the new image that come from it */
 	uint32_t n_ranges;
 	struct update1_range *ranges;
 	uint8_t *stored; /* as in the file, header included */
@@ -47,8 +54,10 @@ struct plan {
 	unsigned int threads;	     /* compressing ones */
 	struct plan_extent *extents; /* by dest */
 	uint32_t n_extents, extents_room;
+	struct plan_block *stored; /* in the order of the image */
+	uint32_t n_stored, stored_room;
 	struct plan_chunk *chunks;
-	uint32_t n_chunks, chunks_room;
+	uint32_t n_chunks;
 	struct update1_save *saves; /* by old */
 	uint32_t n_saves, n_epochs, save_blocks;
 	const char *order; /* the one that was chosen */
@@ -68,6 +77,7 @@ static inline uint64_t plan_blocks(const struct plan *plan,
 
 /* All of these: 0, or -1 after error(). */
 int plan_match(struct plan *plan, const struct index *index);
+int plan_group(struct plan *plan, const struct index *index);
 int plan_pack(struct plan *plan, const struct index *index);
 int plan_order(struct plan *plan);
 

@@ -354,6 +354,8 @@ static int make_plan(struct plan *plan)
 		return -1;
 	r = plan_match(plan, &index);
 	if (!r)
+		r = plan_group(plan, &index);
+	if (!r)
 		r = plan_pack(plan, &index);
 	index_free(&index);
 	return r ? -1 : plan_order(plan);

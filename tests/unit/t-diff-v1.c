@@ -507,8 +507,29 @@ static void equal_blocks_are_stored_once(void)
 		data[i] = next_random();
 	memcpy(data + SIZE / 2, data, 40 * 4096);
 	put("new", data, SIZE);
+	options.chunk_size = 4096; /* a chunk has nobody to share with */
+	options.piece_size = 4096;
 	check(!make("diff", &options, &result));
 	check(result.changed == 80 && result.size < 45 * 4096);
+	check(merges("diff"));
+	free(data);
+}
+
+/* Also where they are alike at another offset, far apart. */
+static void what_new_blocks_share_is_stored_once(void)
+{
+	struct diff_options options = usual();
+	struct diff_result result;
+	size_t len = 60 * 4096;
+	uint8_t *data = calloc(1, SIZE);
+
+	put("old", data, SIZE);
+	for (size_t i = 0; i < len; i++)
+		data[i] = next_random();
+	memcpy(data + SIZE / 2 + 1234, data, len);
+	put("new", data, SIZE);
+	check(!make("diff", &options, &result));
+	check(result.size < len + len / 4);
 	check(merges("diff"));
 	free(data);
 }
@@ -595,6 +616,8 @@ static const struct test tests[] = {
 	{ "what resembles old bytes is small",
 	  what_resembles_old_bytes_is_small },
 	{ "equal blocks are stored once", equal_blocks_are_stored_once },
+	{ "what new blocks share is stored once",
+	  what_new_blocks_share_is_stored_once },
 	{ "a small move saves little", a_small_move_saves_little },
 	{ "the bytes do not depend on threads",
 	  the_bytes_do_not_depend_on_threads },
