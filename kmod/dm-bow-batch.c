@@ -131,11 +131,14 @@ static void begin_batch(struct bow *bow, u32 n)
 	batch->used = 0;
 	batch->roll = false;
 	batch->roll_alone = false;
+	batch->ahead = 0;
 	batch->room = bow_log_room(bow->log);
-	if (!is_full(bow, batch->room, n) || bow_claim(bow, 1, &start, &len))
+	if (!is_full(bow, batch->room, n))
+		return;
+	if (!bow->ahead && bow_claim(bow, 1, &start, &len))
 		return;
 	batch->roll = true;
-	batch->roll_dest = start << bow->shift;
+	batch->roll_dest = bow->ahead ?: start << bow->shift;
 	/* A new block goes to disk head first, so all must fit there. */
 	batch->room = bow_head_entries(bow) - 1;
 }
@@ -155,10 +158,15 @@ static void release_jobs(struct bow *bow, unsigned int from)
 
 static void release_batch(struct bow *bow)
 {
+	struct bow_batch *batch = bow->batch;
+
 	release_jobs(bow, 0);
-	if (bow->batch->roll)
-		bow_release(bow, bow->batch->roll_dest >> bow->shift, 1);
-	bow->batch->roll = false;
+	if (batch->roll && batch->roll_dest != bow->ahead)
+		bow_release(bow, batch->roll_dest >> bow->shift, 1);
+	if (batch->ahead)
+		bow_release(bow, batch->ahead >> bow->shift, 1);
+	batch->roll = false;
+	batch->ahead = 0;
 }
 
 /* Must what lies at pos be saved before it is overwritten? Clips *len. */
@@ -314,11 +322,8 @@ static int read_jobs(struct bow *bow)
 {
 	struct blk_plug plug;
 	unsigned int i;
-	int err;
 
 	blk_start_plug(&plug);
-	if (bow->rest_stale)
-		bow_start_rest(bow);
 	for (i = 0; i < bow->batch->n; i++) {
 		struct bow_job *job = &bow->batch->jobs[i];
 
@@ -326,10 +331,7 @@ static int read_jobs(struct bow *bow)
 			  job->data, true);
 	}
 	blk_finish_plug(&plug);
-	err = bow_finish(bow);
-	if (!err)
-		bow->rest_stale = false;
-	return err;
+	return bow_finish(bow);
 }
 
 /* Makes bow->image, the log block with the batch's entries. */
@@ -398,6 +400,24 @@ static void start_jobs(struct bow *bow, blk_opf_t flags)
 	}
 }
 
+/* Another log block than the one that was copied is on disk now. */
+static void drop_ahead(struct bow *bow)
+{
+	u64 pos = bow->ahead >> bow->shift;
+	enum bow_type type;
+	u64 len = 1;
+
+	if (!bow->ahead)
+		return;
+	bow->ahead = 0;
+	spin_lock(&bow->lock);
+	type = bow_ranges_find(&bow->ranges, pos, &len);
+	spin_unlock(&bow->lock);
+	/* Else it has been overwritten, and what lies there is the user's. */
+	if (type == BOW_BACKUP)
+		bow_release(bow, pos, 1);
+}
+
 /*
  * The log on disk has the batch's entries, or may have them: which are true,
  * for the copies are durable, and nothing they cover was overwritten yet.
@@ -422,6 +442,9 @@ static void settle(struct bow *bow, int err)
 				       BOW_CHANGED);
 	}
 	spin_unlock(&bow->lock);
+	if (!batch->roll)
+		drop_ahead(bow);
+	bow->ahead = batch->ahead;
 }
 
 /* The copies first, then the log: where no reader could tell what is lost. */
@@ -432,7 +455,7 @@ static int write_in_order(struct bow *bow)
 	int err;
 
 	start_jobs(bow, flags);
-	if (batch->roll)
+	if (batch->roll && !bow->ahead)
 		bow_start(bow, REQ_OP_WRITE, flags, batch->roll_dest,
 			  bow->block_size, bow->log, false);
 	err = bow_finish(bow);
@@ -457,6 +480,20 @@ static void disown(struct bow *bow)
 }
 
 /*
+ * A batch that fills the log block writes the block twice, the second time to
+ * where the next block will look for it: so the next begins with one write.
+ */
+static void plan_ahead(struct bow *bow)
+{
+	u32 room = bow_log_room(bow->image);
+	u64 start, len;
+
+	if (is_roomy(bow) && is_full(bow, room, bow->crowd) &&
+	    !bow_claim(bow, 1, &start, &len))
+		bow->batch->ahead = start << bow->shift;
+}
+
+/*
  * All at once. What a cut leaves of it may be entries without their copies, but
  * then what they cover is where it was, and has the entry's checksum: nothing
  * has to be undone.
@@ -466,17 +503,23 @@ static int write_together(struct bow *bow)
 	blk_opf_t flags = backup_flags(bow);
 	int err;
 
+	plan_ahead(bow);
 	start_jobs(bow, flags);
 	bow_start(bow, REQ_OP_WRITE, flags, 0, bow->block_size, bow->image,
 		  false);
+	if (bow->batch->ahead)
+		bow_start(bow, REQ_OP_WRITE, flags, bow->batch->ahead,
+			  bow->block_size, bow->image, false);
 	err = bow_finish(bow);
 	if (!err && !flags)
 		err = bow_flush(bow);
-	if (err)
+	if (err) {
 		disown(bow);
-	else
-		settle(bow, 0);
-	return err;
+		return err;
+	}
+	bow->rest_stale = false;
+	settle(bow, 0);
+	return 0;
 }
 
 static int copy_and_log(struct bow *bow, bool in_order)
@@ -551,6 +594,7 @@ static void forget_ranges(struct bow *bow)
 	memset(&bow->ranges, 0, sizeof(bow->ranges));
 	spin_unlock(&bow->lock);
 	bow_ranges_free(&old);
+	bow->ahead = 0;
 	vfree(bow->buf);
 	bow->buf = NULL;
 }
@@ -716,7 +760,7 @@ static void count_crowd(struct bow *bow, unsigned int here)
 {
 	u32 bytes;
 
-	bow->crowd = max(bow->crowd, here + waiting(bow, &bytes));
+	bow->seen = max(bow->seen, here + waiting(bow, &bytes));
 }
 
 /*
@@ -852,14 +896,13 @@ static void roll_ahead(struct bow *bow)
 static void back_up_all(struct bow *bow, struct bio_list *pending)
 {
 	ktime_t start = ktime_get();
-	unsigned int crowd = bow->crowd;
 
-	bow->crowd = 0;
+	bow->seen = 0;
 	while (!bio_list_empty(pending))
 		write_batch(bow, pending);
 	bow->careful = false;
 	bow->took = ktime_sub(ktime_get(), start);
-	bow->crowd = max(bow->crowd, (bow->crowd + crowd) / 2);
+	bow->crowd = max(bow->seen, (bow->seen + bow->crowd) / 2);
 	roll_ahead(bow);
 }
 
@@ -884,7 +927,6 @@ static void run_bios(struct bow *bow, struct bio_list *bios)
 /* ---- the worker ---------------------------------------------------------- */
 
 /* A commit for want of room may have come before the one that is asked for. */
-
 static void obey(struct bow *bow)
 {
 	unsigned int want = READ_ONCE(bow->want);
@@ -896,14 +938,19 @@ static void obey(struct bow *bow)
 	complete(&bow->changed);
 }
 
-/* At rest the whole log block is as it should be. */
-static void finish_rest(struct bow *bow)
+/*
+ * At rest the whole log block is as it should be. The next entries would see
+ * to that, and who brings them should not have to wait: not at once, then.
+ */
+void bow_tidy(struct work_struct *work)
 {
-	if (bow->state != BOW_CHECKPOINT || bow->log_dirty || !bow->rest_stale)
-		return;
-	bow_start_rest(bow);
-	if (!bow_finish(bow))
+	struct bow *bow = container_of(to_delayed_work(work), struct bow, tidy);
+	unsigned int noio = memalloc_noio_save();
+
+	if (bow->state == BOW_CHECKPOINT && !bow->log_dirty &&
+	    bow->rest_stale && !bow_write_rest(bow))
 		bow->rest_stale = false;
+	memalloc_noio_restore(noio);
 }
 
 static void tell_event(struct bow *bow)
@@ -942,7 +989,8 @@ void bow_work(struct work_struct *work)
 		run_bios(bow, &bios);
 		obey(bow);
 	}
-	finish_rest(bow);
+	if (bow->rest_stale)
+		mod_delayed_work(bow->wq, &bow->tidy, HZ / 2);
 	tell_event(bow);
 	memalloc_noio_restore(noio);
 }

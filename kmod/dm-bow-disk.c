@@ -6,9 +6,10 @@
  * tear it. Then
  *   - entries are added by one write of the whole block: a reader sees which
  *     are missing, and the writes they are for have not been let go;
- *   - a block that begins anew has entries in the head alone, which is written
- *     first; its entry 0 says where the contents before lie, to which the tail
- *     belongs until the rest has followed;
+ *   - a block that begins anew has entries in the head alone, and only that is
+ *     written: its entry 0 says where a copy of the contents before lies, by
+ *     which a reader tells what of them is still there when the next entries,
+ *     or time, bring the rest;
  *   - a commit empties the head before it touches the rest.
  */
 #include <linux/blkdev.h>
@@ -143,21 +144,30 @@ static int write_whole(struct bow *bow, void *block)
 
 int bow_begin_log(struct bow *bow)
 {
+	int err;
+
 	if (one_write(bow))
 		return write_whole(bow, bow->image);
 	bow->rest_stale = true;
-	return write_head(bow, bow->image);
+	bow->beginning = true;
+	err = write_head(bow, bow->image);
+	if (!err)
+		bow->beginning = false;
+	return err;
 }
 
 int bow_append_log(struct bow *bow)
 {
-	return write_whole(bow, bow->image);
+	int err = write_whole(bow, bow->image);
+
+	if (!err)
+		bow->rest_stale = false;
+	return err;
 }
 
-void bow_start_rest(struct bow *bow)
+int bow_write_rest(struct bow *bow)
 {
-	bow_start(bow, REQ_OP_WRITE, REQ_FUA, bow->unit >> SECTOR_SHIFT,
-		  bow->block_size - bow->unit, bow->log + bow->unit, false);
+	return write_rest(bow, bow->log, REQ_FUA);
 }
 
 /*
@@ -186,7 +196,7 @@ int bow_rewrite_log(struct bow *bow)
 	if (bow->commit_failed)
 		return reopen_log(bow);
 	memcpy(bow->image, bow->log, bow->block_size);
-	return bow->rest_stale ? bow_begin_log(bow) : bow_append_log(bow);
+	return bow->beginning ? bow_begin_log(bow) : bow_append_log(bow);
 }
 
 /* ---- changes of state ---------------------------------------------------- */

@@ -305,6 +305,29 @@ static bool is_cut(struct bow_log *log, const struct bow_sums *sums)
 	return true;
 }
 
+bool bow_log_over(struct bow_log *log, void *block, void *before)
+{
+	u32 at = BOWLINE_SECTOR;
+	struct bow_sums sums;
+	u8 *seen = before;
+
+	memcpy(seen, block, at);
+	for (; at < log->block_size; at += BOWLINE_SECTOR) {
+		if (memcmp(seen + at, (u8 *)block + at, BOWLINE_SECTOR))
+			memcpy(seen + at, (u8 *)block + at, BOWLINE_SECTOR);
+		else
+			memset(seen + at, 0, BOWLINE_SECTOR);
+	}
+	memcpy(&sums, seen + BOW_HEADER_SIZE, sizeof(sums));
+	log->block = seen;
+	if (is_cut(log, &sums)) {
+		memcpy(block, seen, log->block_size);
+		log->tail = BOW_TAIL_TORN;
+	}
+	log->block = block;
+	return log->tail == BOW_TAIL_TORN;
+}
+
 /* Is there a count, the header's or more, that the sum or the tail is of? */
 static bool find_count(struct bow_log *log, u32 sum, bool has_sums)
 {

@@ -65,6 +65,15 @@ int bow_log_header(struct bow_log *log, const void *head, u64 sectors,
  */
 void bow_log_block(struct bow_log *log, const void *block);
 
+/*
+ * Judges a block with sums and BOW_TAIL_OTHER once more, by what lay there
+ * before it began, which entry 0 names: only the head of a block is written
+ * when it begins, and a cut of the write with the next entries may leave any
+ * sectors behind it as they were. True: so it is, and block is what had been
+ * added before. Overwrites before; both have the size of the block.
+ */
+bool bow_log_over(struct bow_log *log, void *block, void *before);
+
 /* The bytes in the place of the tail. */
 u32 bow_log_tail(const struct bow_log *log, const void *block);
 

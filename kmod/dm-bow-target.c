@@ -330,6 +330,7 @@ static void init_parts(struct bow *bow)
 	bio_list_init(&bow->deferred);
 	init_waitqueue_head(&bow->idle);
 	INIT_WORK(&bow->work, bow_work);
+	INIT_DELAYED_WORK(&bow->tidy, bow_tidy);
 	mutex_init(&bow->state_mutex);
 	mutex_init(&bow->table_mutex);
 	init_completion(&bow->changed);
@@ -361,6 +362,7 @@ static void destroy(struct bow *bow)
 		kobject_del(&bow->kobj);
 	kobject_put(&bow->kobj);
 	wait_for_completion(&bow->kobj_gone);
+	cancel_delayed_work_sync(&bow->tidy);
 	if (bow->wq)
 		destroy_workqueue(bow->wq);
 	if (bow->client)
@@ -716,6 +718,15 @@ static void bow_presuspend_undo(struct dm_target *ti)
 	let_state_change(((struct bow_target *)ti->private)->bow);
 }
 
+/* What the worker does when nobody waits for it ends, too. */
+static void bow_postsuspend(struct dm_target *ti)
+{
+	struct bow *bow = ((struct bow_target *)ti->private)->bow;
+
+	flush_work(&bow->work);
+	flush_delayed_work(&bow->tidy);
+}
+
 static void bow_resume(struct dm_target *ti)
 {
 	struct bow_target *t = ti->private;
@@ -862,6 +873,7 @@ static struct target_type bow_target = {
 	.end_io = bow_end_io,
 	.presuspend = bow_presuspend,
 	.presuspend_undo = bow_presuspend_undo,
+	.postsuspend = bow_postsuspend,
 	.resume = bow_resume,
 	.status = bow_status,
 	.message = bow_message,

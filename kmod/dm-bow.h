@@ -69,6 +69,7 @@ struct bow_batch {
 	bool roll;	   /* the log block is full: begin the next */
 	u64 roll_dest;	   /* sector for the full one */
 	bool roll_alone;   /* a write waits for that sector itself */
+	u64 ahead;	   /* sector for a copy of the log it fills, or 0 */
 	atomic_t left;	   /* I/O under way */
 	struct completion done;
 	bool failed;
@@ -109,9 +110,11 @@ struct bow {
 	/* the worker's own */
 	struct workqueue_struct *wq;
 	struct work_struct work;
+	struct delayed_work tidy;
 	struct dm_io_client *client;
 	struct bow_batch *batch;
 	unsigned int crowd; /* writes that the last batches were for */
+	unsigned int seen;  /* ... and those of now */
 	ktime_t took;	    /* and how long they took */
 	bool careful;	    /* after a failure: one bio a batch */
 	void *buf;	    /* for backups, until the commit */
@@ -119,6 +122,8 @@ struct bow {
 	void *log;	    /* the log block as it is on disk */
 	void *image;	    /* ... as it is to be */
 	void *scratch;	    /* one block */
+	u64 ahead;	    /* sector of a copy of the log block, or 0 */
+	bool beginning;	    /* its head may not have come to disk yet */
 	bool rest_stale;    /* behind the head lies what was there before */
 	bool commit_failed; /* ... and nobody knows how far it came */
 
@@ -175,6 +180,7 @@ void bow_watch_room(struct bow *bow);
  */
 
 void bow_work(struct work_struct *work);
+void bow_tidy(struct work_struct *work);
 
 /* Takes up to max blocks from the pool, in one piece. 0 or -ENOSPC. */
 int bow_claim(struct bow *bow, u64 max, u64 *start, u64 *len);
@@ -204,17 +210,17 @@ u32 bow_head_entries(const struct bow *bow);
 
 /*
  * Writes bow->image to block 0, durable: as a new log block, whose entries are
- * all in the head, or as the one that is there, bow->log, with more entries,
- * for which the rest must not be stale. Then the same again, after one of these
- * or a change of state has failed. What they rely on is durable before. 0 or
- * -errno, and then the disk has the one log or the other.
+ * all in the head, or as the one that is there, bow->log, with more entries.
+ * Then the same again, after one of these or a change of state has failed. What
+ * they rely on is durable before. 0 or -errno, and then the disk has the one
+ * log or the other.
  */
 int bow_begin_log(struct bow *bow);
 int bow_append_log(struct bow *bow);
 int bow_rewrite_log(struct bow *bow);
 
-/* Starts the write of the rest of a block that has begun. */
-void bow_start_rest(struct bow *bow);
+/* Writes the rest of a block that has begun. 0 or -errno. */
+int bow_write_rest(struct bow *bow);
 
 /* The two changes of state; everything is drained. 0 or -errno. */
 int bow_enter_checkpoint(struct bow *bow);

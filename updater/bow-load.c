@@ -398,10 +398,21 @@ static void count_all(struct bow_log *log)
 }
 
 /*
- * A tail that belongs to no state of the block is still right while block 0
- * is being replaced as a whole, which is done header first: then the tail is
- * that of the contents before, and entry 0 says where a copy of them is. A
- * restore replaces block 0 with count 1, when only entry 0 matters.
+ * Does the tail, or what a cut left out, belong to the contents before, which
+ * entry 0 saved to c->buf? A block is begun header first.
+ */
+static bool has_begun(struct chain *c, struct log_block *b)
+{
+	if (b->log.header_size == BOW_HEADER_LONG)
+		return bow_log_over(&b->log, b->block, c->buf);
+	return b->log.header_size + b->log.count * BOW_ENTRY_SIZE <= BOW_HEAD &&
+	       bow_log_tail(&b->log, c->buf) == bow_log_tail(&b->log, b->block);
+}
+
+/*
+ * A tail that belongs to no state of the block may be explained by what lay
+ * there before. A restore replaces block 0 with count 1, when only entry 0
+ * matters.
  */
 static int explain_tail(struct chain *c, struct log_block *b)
 {
@@ -411,13 +422,11 @@ static int explain_tail(struct chain *c, struct log_block *b)
 	    (b->log.magic == BOW_MAGIC_RESTORING && b->log.count == 1))
 		return 0;
 	bow_log_entry(&b->log, 0, &step);
-	if (!bow_log_check(&b->log, 0, &step) &&
-	    b->log.header_size + b->log.count * BOW_ENTRY_SIZE <= BOW_HEAD) {
+	if (!bow_log_check(&b->log, 0, &step)) {
 		if (read_through(c, step.dest, c->buf,
 				 b->log.block_size / BOWLINE_SECTOR))
 			return -1;
-		if (bow_log_tail(&b->log, c->buf) ==
-		    bow_log_tail(&b->log, b->block))
+		if (has_begun(c, b))
 			return 0;
 	}
 	b->fault = "does not match its checksum";
@@ -824,34 +833,41 @@ static int is_void(struct chain *c, uint32_t i)
  * The target writes the backups of a batch and their entries together, and what
  * they are for when both are durable. After a power cut some of the backups may
  * be missing; then no source of the whole batch has changed, nor of any entry
- * from the first of these on. *count = the entries before it. 1, 0, -1.
+ * from the first of these on. Entries before the batch may look the same, when
+ * their own backup was to be saved in it. *count = the entries before the first
+ * one that is missing. 1, 0: none is, -1.
  */
 static int cut_short(struct chain *c, uint32_t *count)
 {
-	uint32_t n = c->n_logs ? c->logs[0].log.count : 0, i = 1;
+	uint32_t n = c->n_logs ? c->logs[0].log.count : 0, i = n;
 	int r = 1;
 
-	while (i < n && chain_mark(c, &c->logs[0], i)->verdict != V_IDLE)
-		i++;
-	*count = i;
-	for (; r > 0 && i < n; i++)
-		r = is_void(c, i);
-	return r > 0 ? *count < n : r;
+	*count = n;
+	while (r > 0 && i > 1) {
+		r = is_void(c, --i);
+		if (r > 0 && chain_mark(c, &c->logs[0], i)->verdict == V_IDLE)
+			*count = i;
+	}
+	return r < 0 ? r : *count < n;
 }
 
+/* What looks damaged may be a cut, which only the data tells. */
 int chain_load(struct chain *c)
 {
 	struct chain again = *c;
 	int r = load_once(c);
 
-	if (r || !c->check_data || c->info->kind != BOW_DAMAGED)
+	if (r || c->info->kind != BOW_DAMAGED)
 		return r;
-	r = cut_short(c, &again.limit);
-	if (r <= 0)
-		return r;
+	again.check_data = true;
+	if (c->check_data) {
+		r = cut_short(c, &again.limit);
+		if (r <= 0)
+			return r;
+	}
 	chain_free(c);
 	*c = again;
-	return load_once(c);
+	return c->limit ? load_once(c) : chain_load(c);
 }
 
 void chain_free(struct chain *c)

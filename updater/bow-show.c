@@ -234,6 +234,47 @@ static void report_blocks(struct report *r)
 	}
 }
 
+/* Do some sectors stay as they are for this entry? */
+static bool decides(struct chain *c, uint32_t mark, const struct bow_step *step)
+{
+	uint64_t end = step->source + step->size / BOWLINE_SECTOR;
+	struct extmap_range range;
+	uint64_t pos = step->source;
+
+	for (; extmap_next(&c->left, pos, &range) && range.start < end;
+	     pos = range.start + range.len)
+		if (range.from >> 32 == mark)
+			return true;
+	return false;
+}
+
+/*
+ * An entry that is wrong, and not needed for the sectors it names, may be wrong
+ * in just that.
+ */
+static void report_doubts(struct report *r)
+{
+	struct bow_step step;
+
+	for (uint32_t m = 0; m < r->c->n_marks; m++) {
+		const struct log_block *b;
+		uint32_t i;
+
+		if (r->c->marks[m].verdict != V_BAD)
+			continue;
+		b = entry_of(r->c, m, &i);
+		bow_log_entry(&b->log, i, &step);
+		if (!i || b->proven || decides(r->c, m, &step))
+			continue;
+		r->result->unknown++;
+		line(r,
+		     "log block %u, entry %u: the backup is not what was "
+		     "saved, or the entry not what was written; then other "
+		     "sectors than it names are not known\n",
+		     b->log.sequence, i);
+	}
+}
+
 static void report_block0(struct report *r)
 {
 	if (r->result->block0 == BOW_BLOCK0_LIVE)
@@ -251,5 +292,6 @@ void chain_report(struct chain *c, FILE *to, unsigned int lines,
 	report_blocks(&r);
 	report_nonsense(&r);
 	report_left(&r);
+	report_doubts(&r);
 	report_block0(&r);
 }

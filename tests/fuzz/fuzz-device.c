@@ -96,6 +96,31 @@ static void note_free(uint8_t *was_free, const struct bow_log *log, u32 i,
 		*live = step->source;
 }
 
+static bool has_sum(const struct bow_log *log, const uint8_t *data, u64 sector,
+		    const struct bow_step *step)
+{
+	return step->checksum &&
+	       step->checksum == bow_checksum(step->source, log->block_size,
+					      data + sector * 512, step->size);
+}
+
+/* Entries of the newest block, but for those whose backups never came. */
+static u32 that_count(const struct bow_log *log, const uint8_t *data)
+{
+	u32 n = log->count, i = n;
+	struct bow_step step;
+
+	while (i-- > 1) {
+		bow_log_entry(log, i, &step);
+		must(!bow_log_check(log, i, &step));
+		if (!has_sum(log, data, step.source, &step))
+			break;
+		if (!has_sum(log, data, step.dest, &step))
+			n = i;
+	}
+	return n;
+}
+
 /* Block 0 of a copy holds a log: undoes its entries. False: that was the first
  * block. */
 static bool undo_block(uint8_t *data, size_t size, uint8_t *was_free, u64 *live)
@@ -108,8 +133,10 @@ static bool undo_block(uint8_t *data, size_t size, uint8_t *was_free, u64 *live)
 	must(!bow_log_header(&log, data, size / 512, &why));
 	memcpy(block, data, log.block_size);
 	bow_log_block(&log, block);
-	if (!*live)
+	if (!*live) {
 		*live = log.sector0;
+		log.count = that_count(&log, data);
+	}
 	for (u32 i = log.count; i--;) {
 		bow_log_entry(&log, i, &step);
 		must(!bow_log_check(&log, i, &step));

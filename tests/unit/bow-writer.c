@@ -5,7 +5,7 @@
 #include "bow-writer.h"
 #include "../../kmod/dm-bow-log.h"
 
-#define BATCH 8
+#define BATCH 30
 
 static uint64_t byte_of(const struct writer *w, uint64_t block)
 {
@@ -83,12 +83,18 @@ static void write_head(struct writer *w, const uint8_t *block)
 	dev_flush(w->dev);
 }
 
-/* A new log block: the head makes it so. */
+/* A new log block: the head makes it so, and the rest has time. */
 static void begin_log(struct writer *w)
 {
 	write_head(w, w->image);
-	write_rest(w, w->image);
 	memcpy(w->log, w->image, w->shape.block_size);
+}
+
+static int most_writes(const struct writer *w)
+{
+	uint32_t room = bow_log_capacity(w->shape.block_size, BOW_HEADER_LONG);
+
+	return room / 2 < BATCH ? room / 2 : BATCH;
 }
 
 /*
@@ -110,7 +116,7 @@ static bool roll(struct writer *w)
 	uint32_t size = w->shape.block_size;
 	uint64_t block;
 
-	if (bow_log_room(w->log) >= BATCH)
+	if (bow_log_room(w->log) >= (uint32_t)most_writes(w))
 		return true;
 	if (!claim(w, &block))
 		return false;
@@ -203,7 +209,7 @@ static void write_some(struct writer *w)
 {
 	uint64_t start = 1 + rand() % (w->shape.blocks - BATCH - 1);
 	uint64_t blocks[BATCH];
-	int n = 1 + rand() % (BATCH - 1);
+	int n = 1 + rand() % (rand() % 2 ? most_writes(w) : 6);
 
 	for (int i = 0; i < n; i++)
 		blocks[i] = start + i;
@@ -232,14 +238,16 @@ static void discard_some(struct writer *w)
 
 void writer_step(struct writer *w)
 {
-	int dice = rand() % 16;
+	int dice = rand() % 32;
 
 	if (memdev_is_cut(w->dev))
 		return;
-	if (dice < 3)
+	if (dice < 6)
 		discard_some(w);
-	else if (dice == 3)
+	else if (dice < 8)
 		put(w, 0);
+	else if (dice == 8)
+		write_rest(w, w->log);
 	else
 		write_some(w);
 }

@@ -188,6 +188,66 @@ static void a_torn_roll_reads_as_begun(void)
 	}
 }
 
+/*
+ * The first entries come to a block whose head alone was written: what a cut
+ * leaves out of them is what was there before, be it a log or not.
+ */
+static void torn_appends_to_a_begun_block_read_as_a_state(void)
+{
+	u8 before[4096], begun[4096], new[4096], mixed[4096], seen[4096];
+	unsigned int needed = 0;
+	struct bow_log log;
+
+	srand(3);
+	for (int round = 0; round < 4000; round++) {
+		u32 size = sizes[1 + rand() % 3];
+		u32 n = 1 + rand() % 18;
+		u32 more = 1 + rand() % (capacity_of(size) - n);
+
+		fill(before, size, capacity_of(size));
+		if (rand() % 2)
+			before[512 + rand() % (size - 512)] ^= 1;
+		memcpy(begun, before, size);
+		bow_log_roll(begun, 4096, 55);
+		append_some(begun, size, 1, n - 1);
+		memcpy(new, begun, size);
+		memcpy(begun + 512, before + 512, size - 512);
+		bow_log_mark(new);
+		append_some(new, size, n, more);
+		mix(mixed, begun, new, size, rand() >> 8);
+		memcpy(seen, before, size);
+		check(!parse(&log, mixed));
+		if (log.tail == BOW_TAIL_OTHER) {
+			check(bow_log_over(&log, mixed, seen));
+			needed++;
+		}
+		check(log.tail == BOW_TAIL_WHOLE || log.tail == BOW_TAIL_TORN);
+		check(log.count == n ||
+		      (log.count == n + more && !memcmp(mixed, new, size - 4)));
+	}
+	printf("     what was before was needed %u times\n", needed);
+	check(needed > 500);
+}
+
+/* The same, but one byte is neither of before nor of the write. */
+static void damage_to_a_begun_block_is_no_cut(void)
+{
+	u8 before[4096], block[4096], seen[4096];
+	struct bow_log log;
+
+	for (u32 at = 512; at < 4092; at += 7) {
+		fill(before, 4096, capacity_of(4096));
+		memcpy(block, before, 4096);
+		bow_log_roll(block, 4096, 55);
+		bow_log_mark(block);
+		append_some(block, 4096, 1, capacity_of(4096) - 1);
+		block[at] ^= 4;
+		memcpy(seen, before, 4096);
+		check(!parse(&log, block) && log.tail == BOW_TAIL_OTHER);
+		check(!bow_log_over(&log, block, seen));
+	}
+}
+
 /* More is missing than the last write added, or not to a sector's end. */
 static void lost_entries_are_no_cut(void)
 {
@@ -350,6 +410,10 @@ static const struct test tests[] = {
 	{ "a move is an entry and a field", a_move_is_an_entry_and_a_field },
 	{ "torn appends read as a state", torn_appends_read_as_a_state },
 	{ "a torn roll reads as begun", a_torn_roll_reads_as_begun },
+	{ "torn appends to a begun block read as a state",
+	  torn_appends_to_a_begun_block_read_as_a_state },
+	{ "damage to a begun block is no cut",
+	  damage_to_a_begun_block_is_no_cut },
 	{ "lost entries are no cut", lost_entries_are_no_cut },
 	{ "a backup may have the checksum zero",
 	  a_backup_may_have_the_checksum_zero },
