@@ -72,7 +72,8 @@ VM_ACCEL=$(python3 tests/vm/vm.py)
 export VM_ACCEL
 section unit "the pure parts, on this machine" unit_tests
 section fuzz "a model of the ranges, mutants of logs and of devices" \
-	make -s -C tests/fuzz run O="$OUT/fuzz"
+	make -s -C tests/fuzz run O="$OUT/fuzz" \
+	NAMES="model-ranges fuzz-log fuzz-device"
 for machine in $MACHINES; do
 	section "vm-$machine" "the target in a real kernel, $machine" \
 		in_kernel "$machine"

@@ -1,12 +1,14 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
-# run.sh DIR OPTION...: the model test and the fuzz targets of DIR. Each target
-# goes through its corpus, then makes mutants of it as the options say. The last
-# line is the sum, the one before it how many inputs were tried.
+# run.sh DIR NAMES OPTION...: of DIR the model-* and fuzz-* that NAMES says, in
+# one word. Each fuzz target goes through its corpus, then makes mutants of it as
+# the options say. The last line is the sum, the one before it how many inputs
+# were tried.
 set -eu
 dir=$1
-shift
+names=$2
+shift 2
 here=$(cd "$(dirname "$0")" && pwd)
 tried=0
 passed=0
@@ -20,23 +22,30 @@ count() {
 	fi
 }
 
-status=0
-"$dir/model-ranges" || status=$?
-count $status
-for source in "$here"/fuzz-*.c; do
-	name=$(basename "$source" .c)
-	log=$dir/$name.log
-	new=$dir/$name.new
+# fuzz NAME OPTION...
+fuzz() {
+	log=$dir/fuzz-$1.log
+	new=$dir/fuzz-$1.new
+	name=$1
+	shift
 	rm -rf "$new"
 	mkdir -p "$new"
 	status=0
-	"$dir/$name" -print_final_stats=1 -artifact_prefix="$new/" -max_len=40000 \
-		"$@" "$new" "$here/corpus/${name#fuzz-}" >"$log" 2>&1 ||
+	"$dir/fuzz-$name" -print_final_stats=1 -artifact_prefix="$new/" \
+		-max_len=40000 "$@" "$new" "$here/corpus/$name" >"$log" 2>&1 ||
 		status=$?
 	n=$(sed -n 's/^stat::number_of_executed_units: *//p' "$log")
 	tried=$((tried + ${n:-0}))
 	[ $status = 0 ] || tail -40 "$log"
-	echo "$name: ${n:-0} inputs, status $status"
+	echo "fuzz-$name: ${n:-0} inputs, status $status"
+}
+
+for name in $names; do
+	status=0
+	case $name in
+	model-*) "$dir/$name" || status=$? ;;
+	fuzz-*) fuzz "${name#fuzz-}" "$@" ;;
+	esac
 	count $status
 done
 if [ -n "${BOW_COUNTS:-}" ]; then

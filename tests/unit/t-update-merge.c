@@ -15,6 +15,7 @@
 
 #define SECTOR 512
 #define ROOM   (64 * SECTOR) /* bytes of a simulated disk */
+#define EXTENT (10 * SECTOR) /* and of the longest extent */
 
 /* A disk with a volatile cache. */
 struct disk {
@@ -109,7 +110,7 @@ static void read_data(const struct merge *g, const struct update1_extent *e,
 	const struct v1_writer *w = &g->pair->w;
 	u32 index = chunk_at(w, e->src), n = 0;
 	const struct v1_chunk *chunk = &w->chunks[index];
-	u8 prefix[8192], decoded[8 * SECTOR];
+	u8 prefix[8192], decoded[EXTENT];
 
 	for (u32 i = 0; i < chunk->n_ranges; i++) {
 		read_old(g, chunk->ranges[i].offset, prefix + n,
@@ -143,7 +144,7 @@ static u32 read_extent(const struct merge *g, const struct update1_extent *e,
 static bool extent_reads(const struct merge *g, u32 i)
 {
 	struct update1_extent e;
-	u8 got[8 * SECTOR];
+	u8 got[EXTENT];
 	u64 at;
 	u32 len;
 
@@ -197,7 +198,7 @@ static u32 whole_sectors(u32 len)
 
 static void write_extent(struct merge *g, u32 i)
 {
-	u8 bytes[8 * SECTOR] = { 0 };
+	u8 bytes[EXTENT] = { 0 };
 	struct update1_extent e;
 	u32 len;
 
@@ -403,9 +404,16 @@ static void power_up(struct merge *g, struct v1_pair *p,
 	load_progress(g);
 }
 
-static const struct v1_shape shape = { .block_bits = 9,
-				       .chunk_blocks = 4,
-				       .most_blocks = 16 };
+static const struct v1_shape shapes[] = {
+	{ .block_bits = 9, .chunk_blocks = 4, .most_blocks = 16 },
+	{ .block_bits = 10, .chunk_blocks = 3, .most_blocks = 14 },
+};
+
+/* The pair of that number. */
+static void make_pair(struct v1_pair *p, u64 seed)
+{
+	v1_random_pair(p, seed, &shapes[seed % 2]);
+}
 
 /* A random pair, merged with a cut after every step. */
 static bool schedule(u64 seed)
@@ -415,7 +423,7 @@ static bool schedule(u64 seed)
 	struct v1_pair p;
 	struct merge g;
 
-	v1_random_pair(&p, seed, &shape);
+	make_pair(&p, seed);
 	load_directory(&p, &dir);
 	power_up(&g, &p, &dir, &state);
 	wrong = !image_reads(&g);
@@ -460,7 +468,7 @@ static bool schedule_without(u64 seed, u32 what)
 	struct merge g;
 	u32 i;
 
-	v1_random_pair(&p, seed, &shape);
+	make_pair(&p, seed);
 	i = p.w.n_saves ? v1_below(&state, p.w.n_saves) : 0;
 	if (p.w.n_saves && what == 0)
 		memmove(&p.w.saves[i], &p.w.saves[i + 1],

@@ -14,8 +14,12 @@ u32 v1_below(u64 *state, u32 n)
 
 static void fill(u64 state, u8 *to, size_t len)
 {
-	for (size_t i = 0; i < len; i++)
-		to[i] = v1_random(&state);
+	for (size_t at = 0; at < len; at += sizeof(u32)) {
+		u32 word = v1_random(&state);
+
+		memcpy(to + at, &word,
+		       len - at < sizeof(word) ? len - at : sizeof(word));
+	}
 }
 
 void v1_ghost_decode(const struct v1_writer *w, u32 chunk, const u8 *prefix,
@@ -362,7 +366,10 @@ static void random_images(struct v1_pair *p, const struct v1_shape *shape)
 			v1_below(&p->state, (most - least) / sector) * sector;
 	p->old = calloc(1, most + least);
 	p->new = calloc(1, most + least);
-	fill(v1_random(&p->state), p->old, p->old_size);
+	if (shape->fill)
+		shape->fill(p);
+	else
+		fill(v1_random(&p->state), p->old, p->old_size);
 }
 
 void v1_random_pair(struct v1_pair *p, u64 seed, const struct v1_shape *shape)

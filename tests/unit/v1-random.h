@@ -9,11 +9,14 @@
 
 #include "v1-writer.h"
 
+struct v1_pair;
+
 struct v1_shape {
 	u32 block_bits;
 	u32 chunk_blocks;
 	u32 most_blocks; /* of an image, at least 4 */
 	bool real;	 /* chunks are compressed; else they are ghosts */
+	void (*fill)(struct v1_pair *pair); /* its old image; NULL: noise */
 };
 
 struct v1_pair {
