@@ -10,7 +10,8 @@
  * writes the log does it alone. The spinlock is never held across I/O.
  *
  *   dm-bow-target.c  the target's calls, sysfs, which bio may go
- *   dm-bow-batch.c   the worker: copies, log entries, many writes together
+ *   dm-bow-work.c    the worker: what waits, in which order
+ *   dm-bow-batch.c   copies and log entries of many writes together
  *   dm-bow-disk.c    I/O to the lower device, log writes in a safe order
  */
 #ifndef DM_BOW_H
@@ -176,15 +177,45 @@ void bow_take_free(struct bow *bow, struct bio *bio);
 /* Looks whether there is less room than before. Lock held. */
 void bow_watch_room(struct bow *bow);
 
-/* ---- dm-bow-batch.c -------------------------------------------------------
+/* ---- dm-bow-work.c --------------------------------------------------------
  */
 
 void bow_work(struct work_struct *work);
 void bow_tidy(struct work_struct *work);
 
+/* ---- dm-bow-batch.c: the worker's; may sleep ------------------------------
+ */
+
+/* Gets the memory that setting this range will need. */
+void bow_prepare(struct bow *bow, u64 start, u64 len, enum bow_type type);
+void bow_set_range(struct bow *bow, u64 start, u64 len, enum bow_type type);
+
 /* Takes up to max blocks from the pool, in one piece. 0 or -ENOSPC. */
 int bow_claim(struct bow *bow, u64 max, u64 *start, u64 *len);
 void bow_release(struct bow *bow, u64 start, u64 len);
+
+/* May a free block be spent before it has to be? */
+bool bow_is_roomy(struct bow *bow);
+
+/* Wait for what was let go before the call: all writes; all on block 0. */
+void bow_drain_writes(struct bow *bow);
+void bow_drain_zeros(struct bow *bow);
+
+/*
+ * A batch is begun, for n writes that wait; then backups are planned for one
+ * write after the other (0; -EAGAIN when some must wait for the next batch;
+ * -ENOSPC when there is no room for them); then it is run (0 or -errno, and
+ * nothing that the writes cover has changed) or released.
+ */
+void bow_begin_batch(struct bow *bow, u32 n);
+int bow_plan(struct bow *bow, struct bio *bio);
+int bow_run_batch(struct bow *bow);
+void bow_release_batch(struct bow *bow);
+
+/* Makes the log on disk known again, if a write of it failed. 0 or -errno. */
+int bow_clean_log(struct bow *bow);
+
+void bow_count_error(struct bow *bow, const char *what, int err);
 
 /* ---- dm-bow-disk.c: sectors and bytes of the lower device; may sleep ------
  */
