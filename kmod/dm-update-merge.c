@@ -15,9 +15,16 @@
 #define JOBS	    3	       /* writes that are made or under way at once */
 #define MAX_RETRIES 3	       /* of an I/O error, 1, 2 and 4 seconds apart */
 
-/* Reads within so many jiffies make a write wait, but not for longer than */
+/*
+ * Reads within so many jiffies make a write wait, but not for longer than
+ * YIELD_JIFFIES. Then so much is written without another wait: a megabyte, or
+ * sixteen small writes. Else a device that is read all the time would never
+ * be through.
+ */
 #define READ_JIFFIES  msecs_to_jiffies(20)
 #define YIELD_JIFFIES msecs_to_jiffies(200)
+#define YIELD_CREDIT  WRITE_BYTES
+#define WRITE_COST    (WRITE_BYTES / 16)
 
 /* One write: a row of blocks of the new image, or old bytes to be saved. */
 struct job {
@@ -51,6 +58,7 @@ struct update_merge {
 	u32 epoch;	/* that is being written; the conductor's */
 	u64 base;	/* blocks of the epochs before it */
 	u64 next_write; /* in ns: when the rate allows it */
+	s64 credit;	/* bytes to write before the next wait for reads */
 	bool saved;	/* something, in this step */
 	unsigned int retries;
 
@@ -164,14 +172,22 @@ static void rest(struct update_merge *merge, long jiffies_left)
 	wait_event_timeout(merge->wait, stopped(merge), jiffies_left);
 }
 
-static void yield_to_reads(struct update_merge *merge)
+static bool reads_are_recent(const struct update_merge *merge)
 {
-	unsigned long begin = jiffies;
+	return time_before(jiffies, READ_ONCE(merge->last_read) + READ_JIFFIES);
+}
 
-	while (READ_ONCE(merge->yield) && !stopped(merge) &&
-	       time_before(jiffies, begin + YIELD_JIFFIES) &&
-	       time_before(jiffies, READ_ONCE(merge->last_read) + READ_JIFFIES))
-		rest(merge, 1 + READ_JIFFIES / 4);
+static void yield_to_reads(struct update_merge *merge, u32 bytes)
+{
+	unsigned long end = jiffies + YIELD_JIFFIES;
+
+	if (merge->credit <= 0) {
+		while (READ_ONCE(merge->yield) && !stopped(merge) &&
+		       time_before(jiffies, end) && reads_are_recent(merge))
+			rest(merge, 1 + READ_JIFFIES / 4);
+		merge->credit = YIELD_CREDIT;
+	}
+	merge->credit -= max_t(s64, bytes, WRITE_COST);
 }
 
 /* Sleeps until @bytes more may be written. */
@@ -198,7 +214,7 @@ static int may_write(struct update_merge *merge, u32 bytes)
 {
 	wait_event(merge->wait, !READ_ONCE(merge->paused) || stopped(merge));
 	keep_rate(merge, bytes);
-	yield_to_reads(merge);
+	yield_to_reads(merge, bytes);
 	return READ_ONCE(merge->stop) ? -EINTR : READ_ONCE(merge->error);
 }
 

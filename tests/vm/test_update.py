@@ -387,6 +387,43 @@ def test_suspend_resume_remove(tmp_path):
     assert setup.system.read_bytes() == setup.new
 
 
+def test_messages(tmp_path):
+    """Paused it stands, and makes way for reads until told not to."""
+    setup = make_setup(tmp_path, 1024, set(range(0, 1024, 2)))
+    result = setup.passes("""
+        map /dev/vda "1 paused" || die map
+        [ $(phase) = paused ] || die "not paused"
+        while [ ! -e /run/stop ]; do
+            dd if=/dev/mapper/u of=/dev/null bs=64k iflag=direct 2>/run/dd
+        done &
+        sleep 1
+        dmsetup message u 0 resume
+        sleep 2
+        echo yielding=$(done_blocks)
+        dmsetup message u 0 pause
+        sleep 1
+        at=$(done_blocks)
+        sleep 1
+        echo paused=$(($(done_blocks) - at)) table=$(dmsetup table u)
+        touch /run/stop
+        dmsetup message u 0 yield off
+        dmsetup message u 0 resume
+        wait_done 512
+        for words in "rate" "rate x" "rate -1" "yield" "yield maybe" "pause x" \
+            "nonsense" "stats x"; do
+            dmsetup message u 0 $words 2>/run/err && die "understood: $words"
+        done
+        dmsetup remove u
+        show || die show
+        dmsetup message u 0 pause 2>/run/err && die "there is no merge"
+        dmsetup message u 0 stats
+        """)
+    assert int(result.value("yielding")) < 300
+    assert result.value("paused").startswith("0 table=")
+    assert result.value("paused").endswith("254:16 1 paused")
+    assert setup.system.read_bytes() == setup.new
+
+
 # ---- damage ----------------------------------------------------------------
 
 def find_chunks(diff):

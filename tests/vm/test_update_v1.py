@@ -1,0 +1,225 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Format version 1 in a real kernel: random pairs of images, whose diffs copy
+old bytes from any offset, lean on them, and overwrite what they still need."""
+
+import functools
+import os
+import random
+import subprocess
+
+import pytest
+
+import logwrites
+import vm
+from test_update import PRELUDE, sha
+
+UNIT = vm.OUT / "unit"
+MIB = 1 << 20
+
+
+@functools.lru_cache(maxsize=None)
+def maker():
+    """The program v1-pair of the unit tests."""
+    subprocess.run(["make", "-s", "-C", vm.TOP / "tests/unit", f"O={UNIT}",
+                    UNIT / "v1-pair"], check=True)
+    return UNIT / "v1-pair"
+
+
+class Pair:
+    """Old and new image as devices hold them, in whole sectors, and the diff
+    between them."""
+
+    def __init__(self, folder, seed, blocks):
+        paths = [folder / f"{name}-{seed}" for name in ("old", "new", "diff")]
+        subprocess.run([maker(), str(seed), str(blocks), *paths], check=True)
+        self.old, self.new, self.diff = (p.read_bytes() for p in paths)
+        self.new += bytes(-len(self.new) % 512)
+        self.sectors = len(self.new) // 512
+        self.disk = max(len(self.old), len(self.new))
+        self.disk += -self.disk % 4096
+
+    def on_disk(self, image):
+        return image + bytes(self.disk - len(image))
+
+
+SCRIPT = """
+sectors=%(sectors)d
+progress="progress /dev/vdc 0"
+"""
+
+
+def run_pair(folder, pair, script, system=None, progress=None, **more):
+    """Boots with the pair; (result, system device, progress device)."""
+    disks = [folder / name for name in ("system", "diff", "progress")]
+    disks[0].write_bytes(system or pair.on_disk(pair.old))
+    disks[1].write_bytes(pair.diff)
+    disks[2].write_bytes(progress or bytes(8 * MIB))
+    modules = ["dm_update", *more.pop("modules", ())]
+    result = vm.run(PRELUDE + SCRIPT % {"sectors": pair.sectors} + script,
+                    disks=disks + list(more.pop("disks", ())),
+                    modules=modules, work=folder, **more)
+    return result, disks[0].read_bytes(), disks[2].read_bytes()
+
+
+def passes(result):
+    assert result.status == 0, result.console
+    return result
+
+
+READERS = """
+readers() {
+    while [ ! -e /run/stop ]; do
+        sum /dev/mapper/u
+        for bs in 4k 28k; do
+            dd if=/dev/mapper/u bs=$bs iflag=direct 2>/run/dd | sha256sum |
+                cut -d' ' -f1
+        done
+    done >> /run/sums-$1
+}
+"""
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_show_and_merge(tmp_path, seed):
+    """The new image before, during and after the merge, by several readers,
+    through a suspend, and with another table in the middle."""
+    pair = Pair(tmp_path, seed, 3000)
+    result, disk, _ = run_pair(tmp_path, pair, READERS + """
+        show || die show
+        echo shown=$(sum /dev/mapper/u)
+        dmsetup remove u
+        map /dev/vda "4 paused $progress" || die map
+        echo paused=$(sum /dev/mapper/u)
+        for i in 1 2 3; do readers $i & done
+        dmsetup message u 0 yield off
+        dmsetup message u 0 rate 8388608
+        dmsetup message u 0 resume
+        sleep 1
+        dmsetup suspend u; dmsetup resume u
+        sleep 1
+        dmsetup load u --table \\
+            "0 $sectors update /dev/vda /dev/vdb 3 $progress" || die load
+        dmsetup suspend u && dmsetup resume u || die reload
+        dmsetup message u 0 yield off
+        [ $(phase) = done ] || wait_event
+        echo phase=$(phase) status=$(dmsetup status u)
+        touch /run/stop
+        wait
+        echo sums=$(cat /run/sums-* | sort -u)
+        echo after=$(sum /dev/mapper/u)
+        dmsetup remove u
+        map /dev/vda "3 $progress" || die again
+        [ $(phase) = done ] || wait_event
+        echo again=$(sum /dev/mapper/u)
+        """, timeout=240)
+    passes(result)
+    want = sha(pair.new)
+    for name in ("shown", "paused", "sums", "after", "again"):
+        assert result.value(name) == want, name
+    assert disk[:len(pair.new)] == pair.new
+    assert disk[len(pair.new):] == pair.on_disk(pair.old)[len(pair.new):]
+
+
+def test_power_cuts(tmp_path):
+    """Killed again and again in the middle; each time it shows the new image
+    and goes on."""
+    pair = Pair(tmp_path, 7, 6000)
+    system, progress, killed = None, None, 0
+    for delay in (1, 2, 1):
+        result, system, progress = run_pair(tmp_path, pair, f"""
+            map /dev/vda "3 $progress" || die map
+            echo shown=$(sum /dev/mapper/u)
+            dmsetup message u 0 yield off
+            dmsetup message u 0 rate 4194304
+            sleep {delay}
+            echo CUT-HERE
+            sleep 60
+            """, system, progress, kill_at="CUT-HERE")
+        assert result.value("shown") == sha(pair.new)
+        killed += result.killed
+    result, system, _ = run_pair(tmp_path, pair, """
+        map /dev/vda "3 $progress" || die map
+        echo shown=$(sum /dev/mapper/u)
+        [ $(phase) = done ] || wait_event
+        """, system, progress)
+    passes(result)
+    assert killed == 3
+    assert result.value("shown") == sha(pair.new)
+    assert system[:len(pair.new)] == pair.new
+
+
+REFUSED = [
+    ("0", "is merged only with progress"),
+    ("3 progress /dev/vdd 0", "save area do not fit"),
+]
+
+
+def test_tables_that_are_refused(tmp_path):
+    pair = Pair(tmp_path, 1, 500)
+    small = tmp_path / "small"
+    small.write_bytes(bytes(4096))
+    result, disk, _ = run_pair(tmp_path, pair, "".join(f"""
+        dmesg -c > /run/dmesg
+        map /dev/vda "{words}" 2>/run/err && die taken
+        echo line{i}=$(dmesg | grep device-mapper)
+        """ for i, (words, _) in enumerate(REFUSED)) + """
+        dmesg -c > /run/dmesg
+        sectors=$((sectors - 1))
+        show 2>/run/err && die "another size was taken"
+        echo size=$(dmesg | grep device-mapper)
+        """, disks=[small])
+    passes(result)
+    for i, (_, why) in enumerate(REFUSED):
+        assert why in result.value(f"line{i}")
+    assert "another size than the target" in result.value("size")
+    assert disk == pair.on_disk(pair.old)
+
+
+def flips(pair, count, seed):
+    """Diffs with one bit flipped, somewhere."""
+    dice = random.Random(seed)
+    for _ in range(count):
+        diff = bytearray(pair.diff)
+        diff[dice.randrange(len(diff))] ^= 1 << dice.randrange(8)
+        yield bytes(diff)
+
+
+def test_flipped_bits(tmp_path):
+    """Refused; or the image is right; or reads fail, but none is wrong."""
+    pair = Pair(tmp_path, 5, 300)
+    diffs = list(flips(pair, 24, 5))
+    (tmp_path / "new").write_bytes(pair.new)
+    result, disk, _ = run_pair(tmp_path, pair, """
+        head -c $((sectors * 512)) /dev/vdd > /run/new
+        for diff in /diffs/*; do
+            dd if=$diff of=/dev/vdb bs=4k conv=fsync,notrunc 2>/run/dd
+            echo 3 > /proc/sys/vm/drop_caches
+            if ! show 2>/run/err; then
+                echo refused >> /run/outcomes
+                continue
+            fi
+            i=0
+            outcome=right
+            while [ $i -lt $sectors ]; do
+                n=$((sectors - i))
+                [ $n -le 128 ] || n=128
+                if dd if=/dev/mapper/u of=/run/got bs=512 skip=$i count=$n \\
+                    iflag=direct 2>/run/dd; then
+                    dd if=/run/new bs=512 skip=$i count=$n 2>/run/dd |
+                        cmp -s - /run/got || die "$diff: wrong at $i"
+                else
+                    outcome=failed
+                fi
+                i=$((i + n))
+            done
+            echo $outcome >> /run/outcomes
+            dmsetup remove u
+        done
+        echo outcomes=$(sort /run/outcomes | uniq -c)
+        """, disks=[tmp_path / "new"], timeout=300,
+        files={f"diffs/{i:02}": diff for i, diff in enumerate(diffs)})
+    passes(result)
+    outcomes = result.value("outcomes").split()
+    assert sum(int(n) for n in outcomes[::2]) == len(diffs)
+    assert "refused" in outcomes
+    assert disk == pair.on_disk(pair.old)
