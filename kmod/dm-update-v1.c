@@ -617,19 +617,33 @@ int update1_load_page(struct update1_load *load, const void *bytes,
 	return 0;
 }
 
+/* Every epoch is there, and finding all their extents takes not too long. */
+static int check_epochs(const struct update1_dir *dir, const char **why)
+{
+	u64 looks = 0;
+	u32 i;
+
+	for (i = 0; i < dir->g.n_epochs; i++) {
+		if (!dir->epochs[i].end)
+			return refuse(why, "Epoch without an extent");
+		looks += dir->epochs[i].end - dir->epochs[i].first;
+	}
+	if (looks > UPDATE1_MAX_LOOKS)
+		return refuse(why, "Epochs are too scattered");
+	return 0;
+}
+
 static int check_loaded(const struct update1_load *load, const char **why)
 {
 	const struct update1_geometry *g = &load->dir->g;
-	u32 i;
 
 	if (load->crc != g->dir_crc && g->dir_size)
 		return refuse(why, "Directory has a wrong checksum");
 	if (load->extents != g->n_extents || load->saves != g->n_saves ||
 	    load->changed != g->changed)
 		return refuse(why, "Directory has other counts than it says");
-	for (i = 0; i < g->n_epochs; i++)
-		if (!load->dir->epochs[i].end)
-			return refuse(why, "Epoch without an extent");
+	if (check_epochs(load->dir, why))
+		return -EINVAL;
 	return check_unnamed(load, blocks_of(g->new_size, g->block_bits), why);
 }
 

@@ -29,16 +29,18 @@
 
 /* ---- limits: what one diff may make its reader allocate ------------------ */
 
-#define UPDATE1_MAX_IMAGE   (1ull << 44) /* bytes: 16 TiB */
-#define UPDATE1_MAX_FILE    (1ull << 42) /* bytes */
-#define UPDATE1_MAX_CHUNK   (1u << 20)	 /* bytes, decoded; also of a prefix */
-#define UPDATE1_MAX_HEADER  4096	 /* bytes of a chunk's header */
-#define UPDATE1_MAX_RANGES  256		 /* of old bytes in a prefix */
-#define UPDATE1_MAX_PIECES  64		 /* of a chunk */
-#define UPDATE1_MAX_DIR	    (64u << 20)	 /* bytes of the directory in memory */
-#define UPDATE1_MAX_EXTENT  (16u << 20)	 /* bytes */
-#define UPDATE1_MAX_EPOCHS  65536
-#define UPDATE1_MAX_EPOCH   (16u << 20) /* bytes written until a record */
+#define UPDATE1_MAX_IMAGE  (1ull << 44) /* bytes: 16 TiB */
+#define UPDATE1_MAX_FILE   (1ull << 42) /* bytes */
+#define UPDATE1_MAX_CHUNK  (1u << 20)	/* bytes, decoded; also of a prefix */
+#define UPDATE1_MAX_HEADER 4096		/* bytes of a chunk's header */
+#define UPDATE1_MAX_RANGES 256		/* of old bytes in a prefix */
+#define UPDATE1_MAX_PIECES 64		/* of a chunk */
+#define UPDATE1_MAX_DIR	   (64u << 20)	/* bytes of the directory in memory */
+#define UPDATE1_MAX_EXTENT (16u << 20)	/* bytes */
+#define UPDATE1_MAX_EPOCHS 65536
+#define UPDATE1_MAX_EPOCH  (16u << 20)	/* bytes written until a record */
+#define UPDATE1_MAX_LOOKS  (1ull << 32) /* at extents, to find those of epochs \
+					 */
 #define UPDATE1_MAX_SAVES   16384
 #define UPDATE1_MAX_ROOM    (1u << 27) /* blocks of the save area */
 #define UPDATE1_PAGE	    65536      /* bytes of a decoded page */

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
-# mutants.sh [-n] [NAME...]: do the tests notice? Seven things that must never break
+# mutants.sh [-n] [NAME...]: do the tests notice? Eight things that must never break
 # are broken here one by one, in a copy of the tree, each in the place that
 # decides and in the place that acts; the fastest test that must notice runs.
 # Each of those tests passes on the unbroken copy first. -n only looks whether
@@ -192,6 +192,26 @@ mutant signature-not-asked updater/install.c \
 mutant signature-always-good updater/verify.c \
 	's/result = try_keys(folder, &sig, &tally);/result = try_keys(folder, \&sig, \&tally) | 1;/' \
 	unit t-verify "another text is refused"
+
+# The merge of a diff of format 1: old bytes stay until nothing needs them.
+mutant merge-before-data updater/apply.c \
+	's/dev_flush(m->old.system) || dev_flush(m->old.stage))/dev_flush(m->old.stage))/' \
+	unit t-apply "every cut in place is survived"
+mutant merge-not-saved updater/apply.c \
+	's/write_saves(m, epoch + 1) ||/0 ||/' \
+	unit t-apply "every cut in place is survived"
+mutant merge-save-forgotten kmod/dm-update-v1.c \
+	's/done <= s->last;/done < s->last;/' \
+	unit t-update-merge "every cut of a random schedule is survived"
+mutant merge-one-record kmod/dm-update-v1-merge.c \
+	's/p->slot = !p->slot;/p->slot = 0;/' \
+	unit t-update-merge "every cut of a random schedule is survived"
+mutant merge-not-proven updater/apply-check.c \
+	's/|| s.last < reader)/)/' \
+	unit t-apply "each wrong order is refused for its reason"
+mutant merge-bad-chunk kmod/dm-update-v1-chunk.c \
+	's/^\(\t\t *\)chunk->pieces\[i\].crc)$/\1chunk->pieces[i].crc \&\& 0)/' \
+	unit t-update-v1 "each damaged byte of a chunk is found"
 
 echo "$killed killed, $survived survived"
 [ $survived = 0 ]

@@ -1026,6 +1026,31 @@ static void too_large_an_epoch_is_refused(void)
 	}
 }
 
+/* Each epoch has two extents, with one of every other epoch between them. */
+static void scattered_epochs_are_refused(void)
+{
+	for (u32 epochs = 65535; epochs <= 65536; epochs++) {
+		u64 size = 2 * 512ull * epochs;
+		struct update1_dir dir;
+		struct v1_writer w;
+
+		v1_begin(&w, 9, 512, 512, size, size);
+		w.page = 8000;
+		for (u32 i = 0; i < 2 * epochs; i++)
+			v1_add_extent(&w, (struct v1_extent){ i, 1, i % epochs,
+							      UPDATE1_ZERO, 0,
+							      0, 0 });
+		v1_end(&w);
+		if (epochs == 65536) {
+			refused("epochs", 0, &w, "Epochs are too scattered");
+		} else {
+			check(!load_file(&w, &dir));
+			update1_dir_exit(&dir);
+		}
+		v1_free(&w);
+	}
+}
+
 /* What is taken must be safe to follow; the checkers watch the accesses. */
 static void follow(const struct update1_dir *dir, u64 file_bytes)
 {
@@ -1128,6 +1153,7 @@ static const struct test tests[] = {
 	  each_fault_of_the_directory_is_refused },
 	{ "each flipped bit is refused", each_flipped_bit_is_refused },
 	{ "too large an epoch is refused", too_large_an_epoch_is_refused },
+	{ "scattered epochs are refused", scattered_epochs_are_refused },
 	{ "random damage is survived", random_damage_is_survived },
 };
 
