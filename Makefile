@@ -25,6 +25,9 @@ test-bow: deps ## all that is known about the bow target, an hour or more
 bench-bow: deps ## speed of the bow target into docs/; BENCH=quick: into out/
 	@scripts/bench-bow.sh
 
+bench-diff: deps ## sizes of update diffs into docs/; BENCH=cached measures none
+	@scripts/bench-diff.sh
+
 check: deps ## style and warnings of C, shell and documentation
 	@scripts/check.sh
 
@@ -58,5 +61,5 @@ deps: ## install the Debian packages that are missing
 clean: ## remove everything built; downloads stay in out/cache
 	@scripts/clean.sh
 
-.PHONY: help demo test bench-bow test-bow check mutants host kmod uboot initramfs image \
+.PHONY: help demo test bench-bow bench-diff test-bow check mutants host kmod uboot initramfs image \
 	run sizes deps clean

@@ -11,6 +11,7 @@ wanted() {
 	cat <<-END
 	bc                      u-boot: its build
 	bison                   u-boot: its build
+	bsdiff                  bench-diff: what diffs are compared with
 	btrfs-progs             tests: file systems above bow
 	build-essential         host binary, unit tests
 	clang                   tests: fuzzers
@@ -52,9 +53,11 @@ wanted() {
 	qemu-utils              tests: overlays of disk images
 	shellcheck              check: shell style
 	sparse                  check: kmod
+	squashfs-tools          bench-diff, tests: system images
 	time                    sizes: memory
 	u-boot-tools            mkimage, mkenvimage
 	uuid-dev                u-boot: its sandbox
+	xdelta3                 bench-diff: what diffs are compared with
 	xfsprogs                tests: file systems above bow
 	xxd                     u-boot: its build
 	xz-utils                unpack Debian's sources

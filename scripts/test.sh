@@ -22,7 +22,8 @@ section cut "power cuts on a simulated device" make -s -C tests/cut run
 [ "$(id -u)" = 0 ] || sudo -v
 section errors "bad input, every row of docs/ERRORS.md" pytest tests/errors
 section bundle "bundle and install from outside" pytest tests/bundle
-section bench "the arithmetic of make bench-bow" pytest tests/bench
+section diff "diffs of real file systems, proven and merged" pytest tests/diff
+section bench "the arithmetic of the benches" pytest tests/bench
 section uboot "the boot script under U-Boot's sandbox" pytest tests/uboot
 section vm "the two targets in a real kernel" pytest tests/vm -n 2
 section boards "the whole board over its serial console" pytest tests/boards -n 2

@@ -5,11 +5,7 @@
 
 #include "diff-plan.h"
 
-/*
- * Per operation; how it merges; and, where the new image is an ext4 file system
- * and debugfs is installed, the files that make the diff large. 0, or -1 after
- * error().
- */
-int diff_explain(const struct plan *plan);
+/* Per operation, and how it merges. The plan is complete. */
+void diff_explain(const struct plan *plan);
 
 #endif

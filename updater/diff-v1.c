@@ -398,7 +398,7 @@ static int make_between(struct plan *plan, const char *out,
 	if (hashes.thread)
 		pthread_join(hashes.thread, NULL);
 	if (!r && options->explain)
-		r = diff_explain(plan);
+		diff_explain(plan);
 	return r;
 }
 

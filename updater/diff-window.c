@@ -24,7 +24,8 @@
 #define NO_GRAM	     UINT32_MAX
 /* Strings that make a segment worth its bytes: beside a chosen one, or alone */
 #define WORTH_BESIDE 4
-#define WORTH_ALONE  12
+#define WORTH_ALONE  24
+#define CLOSE_GAP    512		       /* bytes */
 #define MOST_RANGES  (UPDATE1_MAX_RANGES - 56) /* headers have 4096 bytes */
 
 struct set {
@@ -322,8 +323,9 @@ static void choose_segments(struct window *w, uint32_t len)
 	}
 }
 
-/* What is apart by less than a range would cost becomes one. */
-static uint32_t join(struct window *w, struct update1_range *ranges)
+/* The chosen segments with their margins; what then overlaps is one range. */
+static uint32_t make_ranges(const struct window *w,
+			    struct update1_range *ranges, uint32_t *bytes)
 {
 	uint64_t from, to, size = w->plan->old->size;
 	uint32_t n = 0;
@@ -340,19 +342,44 @@ static uint32_t join(struct window *w, struct update1_range *ranges)
 		else
 			ranges[n++] = (struct update1_range){ from, to - from };
 	}
+	*bytes = 0;
+	for (uint32_t i = 0; i < n; i++)
+		*bytes += ranges[i].len;
 	return n;
+}
+
+/* A range takes bytes of the diff, a gap only of the prefix: as room is left.
+ */
+static uint32_t close_gaps(const struct window *w, struct update1_range *ranges,
+			   uint32_t n, uint32_t bytes)
+{
+	uint32_t kept = 0;
+
+	for (uint32_t i = 1; i < n; i++) {
+		struct update1_range *last = &ranges[kept];
+		uint64_t gap = ranges[i].offset - last->offset - last->len;
+
+		if (gap > CLOSE_GAP || bytes + gap > w->plan->prefix_bytes) {
+			ranges[++kept] = ranges[i];
+			continue;
+		}
+		last->len += gap + ranges[i].len;
+		bytes += gap;
+	}
+	return n ? kept + 1 : 0;
 }
 
 uint32_t window_choose(struct window *w, const struct plan_chunk *chunk,
 		       const uint8_t *bytes, struct update1_range *ranges)
 {
-	uint32_t len = chunk->n_blocks << w->plan->block_bits;
+	uint32_t len = chunk->n_blocks << w->plan->block_bits, n, prefix;
 
 	choose_regions(w, chunk);
 	note_grams(w, bytes, len);
 	sets_of_segments(w, bytes);
 	choose_segments(w, len);
-	return join(w, ranges);
+	n = make_ranges(w, ranges, &prefix);
+	return close_gaps(w, ranges, n, prefix);
 }
 
 /* ---- memory -------------------------------------------------------------- */

@@ -6,13 +6,15 @@
 
 #include "progress.h"
 
-#define BAR_WIDTH 40
+#define BAR_WIDTH  40
+#define LEFT_AFTER 3 /* seconds until an estimate is worth showing */
 
 static struct {
 	const char *what;
 	uint64_t total;
 	unsigned int shown; /* percent last drawn, plus one */
 	int terminal;
+	time_t begun;
 } step;
 
 static unsigned int percent(uint64_t done)
@@ -20,6 +22,18 @@ static unsigned int percent(uint64_t done)
 	if (!step.total || done >= step.total)
 		return 100;
 	return done * 100.0 / step.total;
+}
+
+/* How long the rest takes if it goes on like this; too early, nothing. */
+static void draw_left(unsigned int now)
+{
+	time_t took = time(NULL) - step.begun;
+
+	if (took >= LEFT_AFTER && now && now < 100)
+		fprintf(stderr, ", %lld s left ",
+			(long long)took * (100 - now) / now);
+	else
+		fputs("              ", stderr);
 }
 
 static void draw_bar(unsigned int now)
@@ -31,6 +45,7 @@ static void draw_bar(unsigned int now)
 	memset(bar, '#', full);
 	bar[BAR_WIDTH] = 0;
 	fprintf(stderr, "\r%-24s [%s] %3u %%", step.what, bar, now);
+	draw_left(now);
 }
 
 void progress_start(const char *what, uint64_t total)
@@ -39,6 +54,7 @@ void progress_start(const char *what, uint64_t total)
 	step.total = total;
 	step.shown = 0;
 	step.terminal = isatty(STDERR_FILENO);
+	step.begun = time(NULL);
 	progress_update(0);
 }
 

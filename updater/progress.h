@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Progress of one long step: a bar that redraws itself on a terminal, a plain
- * line every tenth elsewhere. Steps do not nest. Everything goes to standard
+ * Progress of one long step: on a terminal a bar that redraws itself, with an
+ * estimate of the time left, a plain line every tenth elsewhere. Steps do not
+ * nest. Everything goes to standard
  * error, so that standard output stays parseable.
  */
 #ifndef BOWLINE_PROGRESS_H

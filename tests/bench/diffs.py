@@ -1,0 +1,154 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""diffs.py FOLDER... | --cached: sizes of diffs between pairs of images.
+
+Every folder has old.img and new.img (scripts/pairs.sh). Each tool makes a diff
+of each pair, and the new image from it again, which must be right. What was
+measured stays in the cache, by pair, tool and the tool's version, so a run goes
+on where the last one ended; --cached measures nothing. Writes
+docs/bench-diff.md and docs/bench-diff.svg.
+"""
+
+import dataclasses
+import filecmp
+import hashlib
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+import diffreport
+
+TOP = pathlib.Path(__file__).resolve().parents[2]
+BOWLINE = TOP / "out/host/bowline"
+CACHE = TOP / "out/cache/bench-diff"
+WORK = TOP / "out/bench-diff"
+MINUTES = 15  # what a tool may take for one pair
+
+
+@dataclasses.dataclass
+class Tool:
+    """Words of commands: OLD, NEW, DIFF stand for files, SIZE for OLD's."""
+    name: str
+    make: str
+    apply: str
+    version: str
+
+
+TOOLS = [
+    Tool("zstd -19", "zstd -q -f -19 --long=31 NEW -o DIFF",
+         "zstd -q -f -d --long=31 DIFF -o NEW", "zstd --version"),
+    Tool("zstd --patch-from",
+         "zstd -q -f -19 --long=31 --patch-from=OLD NEW -o DIFF",
+         "zstd -q -f -d --long=31 --memory=2048MB --patch-from=OLD DIFF -o NEW",
+         "zstd --version"),
+    Tool("xdelta3 -9", "xdelta3 -e -f -9 -B SIZE -s OLD NEW DIFF",
+         "xdelta3 -d -f -B SIZE -s OLD DIFF NEW",
+         "dpkg-query -W xdelta3"),
+    Tool("bsdiff", "bsdiff OLD NEW DIFF", "bspatch OLD NEW DIFF",
+         "dpkg-query -W bsdiff"),
+    Tool("format 0", "BOWLINE diff --format 0 OLD NEW -o DIFF",
+         "BOWLINE apply OLD DIFF -o NEW", "sha256sum BOWLINE"),
+    Tool("format 1", "BOWLINE diff --format 1 OLD NEW -o DIFF",
+         "BOWLINE apply OLD DIFF -o NEW", "sha256sum BOWLINE"),
+    Tool("format 1, 256 KiB",
+         "BOWLINE diff --format 1 --chunk-size 256K OLD NEW -o DIFF",
+         "BOWLINE apply OLD DIFF -o NEW", "sha256sum BOWLINE"),
+]
+
+
+def words(text, files):
+    """The words of a command with the files in their places."""
+    names = {**files, "BOWLINE": BOWLINE}
+    if "OLD" in files:
+        names["SIZE"] = files["OLD"].stat().st_size
+    made = []
+    for word in text.split():
+        head, equals, tail = word.partition("=")
+        made.append(f"{head}={names[tail]}" if equals and tail in names
+                    else str(names.get(word, word)))
+    return made
+
+
+def version(tool):
+    return subprocess.run(words(tool.version, {}), check=True, text=True,
+                          capture_output=True).stdout.split()[0:3]
+
+
+def measured(command):
+    """Wall and processor seconds and MiB of a command; None: too slow."""
+    begun = time.monotonic()
+    child = subprocess.Popen(command, stdout=subprocess.DEVNULL,
+                             stderr=subprocess.DEVNULL)
+
+    def stop(_number, _frame):
+        child.kill()
+
+    signal.signal(signal.SIGALRM, stop)
+    signal.setitimer(signal.ITIMER_REAL, 60 * MINUTES)
+    _, status, used = os.wait4(child.pid, 0)
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    child.returncode = os.waitstatus_to_exitcode(status)
+    if child.returncode == -signal.SIGKILL:
+        return None
+    if child.returncode:
+        raise SystemExit(f"status {child.returncode}: {' '.join(command)}")
+    return {"seconds": time.monotonic() - begun,
+            "processor": used.ru_utime + used.ru_stime,
+            "memory": used.ru_maxrss / 1024}
+
+
+def measure(tool, pair):
+    diff, back = WORK / "diff", WORK / "new.img"
+    files = {"OLD": pair / "old.img", "NEW": pair / "new.img", "DIFF": diff}
+    made = measured(words(tool.make, files))
+    if made is None:
+        return {"too-slow": MINUTES}
+    applied = measured(words(tool.apply, {**files, "NEW": back}))
+    if applied is None or not filecmp.cmp(back, pair / "new.img", False):
+        raise SystemExit(f"{tool.name}: {pair.name} does not come out right")
+    if tool.name.startswith("format 1"):
+        subprocess.run([BOWLINE, "apply", "--check", files["OLD"], diff],
+                       check=True, capture_output=True)
+    return {"size": diff.stat().st_size, "make": made, "apply": applied}
+
+
+def cached(tool, pair, measuring):
+    """The result of a tool for a pair, or None."""
+    key = "\n".join([pair.name, tool.make, tool.apply, *version(tool)])
+    file = CACHE / (hashlib.sha256(key.encode()).hexdigest()[:16] + ".json")
+    if file.exists():
+        return json.loads(file.read_text())["result"]
+    if not measuring:
+        return None
+    print(f"{pair.name}: {tool.name}", file=sys.stderr, flush=True)
+    result = measure(tool, pair)
+    file.write_text(json.dumps({"pair": pair.name, "tool": tool.name,
+                                "result": result}, indent=1))
+    return result
+
+
+def short(pair):
+    """The pair's name without the key of the cache."""
+    return pair.name.removeprefix("pair-").rpartition("-")[0]
+
+
+def main(arguments):
+    measuring = "--cached" not in arguments
+    pairs = [pathlib.Path(a) for a in arguments if a != "--cached"]
+    for folder in (CACHE, WORK):
+        folder.mkdir(parents=True, exist_ok=True)
+    results = {short(pair): {tool.name: cached(tool, pair, measuring)
+                             for tool in TOOLS} for pair in pairs}
+    images = {short(pair): (pair / "new.img").stat().st_size
+              for pair in pairs}
+    (TOP / "docs/bench-diff.md").write_text(diffreport.page(images, results))
+    (TOP / "docs/bench-diff.svg").write_text(diffreport.picture(results))
+    print(diffreport.summary(results))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

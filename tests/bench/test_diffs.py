@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The arithmetic of make bench-diff, without its images."""
+
+import xml.dom.minidom
+
+import pytest
+
+import diffreport
+import diffs
+
+
+def result(size, seconds=1.0):
+    used = {"seconds": seconds, "processor": 2 * seconds, "memory": 100.0}
+    return {"size": size, "make": used, "apply": used}
+
+
+RESULTS = {
+    "one": {"zstd -19": result(5000000), "zstd --patch-from": result(1000, 4),
+            "xdelta3 -9": result(900), "bsdiff": {"too-slow": 15},
+            "format 0": result(7000), "format 1": result(450, 2),
+            "format 1, 256 KiB": None},
+    "two": {"zstd -19": None, "zstd --patch-from": result(1000, 4),
+            "xdelta3 -9": None, "bsdiff": result(500),
+            "format 0": None, "format 1": result(1000, 8),
+            "format 1, 256 KiB": result(990)},
+    "not-measured": dict.fromkeys((tool.name for tool in diffs.TOOLS)),
+}
+
+
+def test_ratios_are_to_the_smallest_general_tool():
+    assert diffreport.ratio(RESULTS["one"], "format 1") == 0.5
+    assert diffreport.ratio(RESULTS["two"], "format 1") == 2
+    assert diffreport.ratio(RESULTS["two"], "xdelta3 -9") is None
+    assert diffreport.ratio(RESULTS["not-measured"], "format 1") is None
+
+
+def test_limits_judge_what_was_measured():
+    largest, mean, time = diffreport.verdicts(RESULTS)
+    assert largest[0].endswith(": two") and largest[1:] == (2, 1.02)
+    assert mean[0].endswith("of 2 pairs") and mean[1] == pytest.approx(1)
+    assert time[0].endswith(": two") and time[1:] == (2, 1)
+    assert diffreport.summary(RESULTS).endswith("0 of 3 limits met")
+
+
+def test_a_page_has_a_row_for_every_pair():
+    images = dict.fromkeys(RESULTS, 300000000)
+    page = diffreport.page(images, RESULTS)
+    assert page.count("| one |") == page.count("| not-measured |") == 3
+    assert "over 15 min" in page and "| 5.000 |" in page
+    assert "0.50 |" in page and "missed" in page
+
+
+def test_a_picture_is_whole():
+    xml.dom.minidom.parseString(diffreport.picture(RESULTS))
+
+
+def test_names_stand_for_files(tmp_path):
+    old = tmp_path / "old.img"
+    old.write_bytes(bytes(77))
+    files = {"OLD": old, "NEW": tmp_path / "n", "DIFF": tmp_path / "d"}
+    assert diffs.words("x -B SIZE --from=OLD --level=19 NEW -o DIFF", files) \
+        == ["x", "-B", "77", f"--from={old}", "--level=19",
+            str(tmp_path / "n"), "-o", str(tmp_path / "d")]
+
+
+def test_a_command_is_measured_and_stopped(monkeypatch):
+    assert diffs.measured(["true"])["seconds"] < 10
+    with pytest.raises(SystemExit):
+        diffs.measured(["false"])
+    monkeypatch.setattr(diffs, "MINUTES", 1 / 60)
+    assert diffs.measured(["sleep", "20"]) is None
+
+
+def test_the_name_of_a_pair_has_no_key(tmp_path):
+    pair = tmp_path / "pair-kernel-in-place-0123456789ab"
+    assert diffs.short(pair) == "kernel-in-place"

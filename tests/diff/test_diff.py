@@ -1,0 +1,189 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""`bowline diff --format 1` from outside, on file systems of small trees: what
+it makes is proven by `bowline apply --check` and gives the new image, to a file
+and in place."""
+
+import filecmp
+import os
+import pathlib
+import re
+import subprocess
+import sys
+
+import pytest
+
+HERE = pathlib.Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent))
+
+from host import BOWLINE, noise, run  # noqa: E402
+
+TIME = "1700000000"
+FIXED = {**os.environ, "E2FSPROGS_FAKE_TIME": TIME}
+UUID = "6f626f77-6c69-4e65-8000-00000000000a"
+TEXT = "".join(f"setting {i} = {i * i % 977}\n" for i in range(9000)).encode()
+
+
+def write_tree(folder, files):
+    """The files, path: contents, all with the same times."""
+    for path, contents in files.items():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_bytes(contents)
+    for path in [folder, *folder.rglob("*")]:
+        os.utime(path, (int(TIME), int(TIME)))
+
+
+OLD = {"etc/a.conf": b"a = 1\n", "etc/b.conf": TEXT,
+       "usr/bin/one": noise(300000, 1), "usr/bin/two": noise(200000, 2),
+       "usr/lib/three": TEXT[:100000] + noise(100000, 3),
+       "usr/lib/gone": noise(50000, 4)}
+# One grows, so what is behind it moves; one has changes; one is new.
+NEW = {"etc/a.conf": b"a = 2\n" * 2000, "etc/b.conf": TEXT,
+       "usr/bin/one": noise(300000, 1),
+       "usr/bin/two": noise(200000, 2)[:90000] + b"new" * 5 +
+       noise(200000, 2)[90000:],
+       "usr/lib/three": TEXT[:100000] + noise(100000, 3),
+       "usr/lib/new": noise(20000, 5)}
+
+
+def ext4(tree, image):
+    run("mke2fs", "-q", "-t", "ext4", "-U", UUID, "-b", "4096", "-O",
+        "^has_journal", "-E", f"hash_seed={UUID},root_owner=0:0", "-d", tree,
+        image, "16M", env=FIXED)
+
+
+def squashfs(tree, image):
+    run("mksquashfs", tree, image, "-comp", "zstd", "-all-root", "-no-xattrs",
+        "-no-progress", "-all-time", TIME, "-mkfs-time", TIME)
+
+
+def edited(old_tree, new_tree, old_image, image):
+    """The old image, changed in place."""
+    script = run(sys.executable, HERE / "edit.py", old_tree, new_tree).stdout
+    image.write_bytes(old_image.read_bytes())
+    commands = image.with_suffix(".debugfs")
+    commands.write_text(script)
+    run("debugfs", "-w", "-f", commands, image, env=FIXED)
+    run("e2fsck", "-fn", image)
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory):
+    """A folder with old-KIND.img and new-KIND.img of every kind."""
+    folder = tmp_path_factory.mktemp("images")
+    for name, files in (("old", OLD), ("new", NEW)):
+        write_tree(folder / name, files)
+        ext4(folder / name, folder / f"{name}-rebuilt.img")
+        squashfs(folder / name, folder / f"{name}-squashfs.img")
+    (folder / "old-in-place.img").hardlink_to(folder / "old-rebuilt.img")
+    edited(folder / "old", folder / "new", folder / "old-rebuilt.img",
+           folder / "new-in-place.img")
+    return folder
+
+
+KINDS = ["rebuilt", "in-place", "squashfs"]
+
+
+def make(images, kind, out, *options):
+    return run(BOWLINE, "diff", "--format", "1", "--level", "6", *options,
+               images / f"old-{kind}.img", images / f"new-{kind}.img",
+               "-o", out)
+
+
+def proven(images, kind, diff, work):
+    """Checked, applied, and merged in place."""
+    old, new = (images / f"{which}-{kind}.img" for which in ("old", "new"))
+    answer = run(BOWLINE, "apply", "--check", old, diff)
+    assert "right" in answer.stdout + answer.stderr
+    run(BOWLINE, "apply", old, diff, "-o", work / "made.img")
+    assert filecmp.cmp(work / "made.img", new, False)
+    system = work / "system.img"
+    system.write_bytes(old.read_bytes())
+    os.truncate(system, max(old.stat().st_size, new.stat().st_size))
+    run(BOWLINE, "apply", "--in-place", system, diff, "--progress",
+        work / f"progress-{kind}")
+    return system.read_bytes()[:new.stat().st_size] == new.read_bytes()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_diff_is_proven_and_merges(images, kind, tmp_path):
+    make(images, kind, tmp_path / "diff")
+    assert proven(images, kind, tmp_path / "diff", tmp_path)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_other_way_too(images, kind, tmp_path):
+    """A rollback by a diff: from the new image to the old one."""
+    for name in ("old", "new"):
+        other = {"old": "new", "new": "old"}[name]
+        (tmp_path / f"{other}-{kind}.img").hardlink_to(
+            images / f"{name}-{kind}.img")
+    make(tmp_path, kind, tmp_path / "diff")
+    assert proven(tmp_path, kind, tmp_path / "diff", tmp_path)
+
+
+@pytest.mark.parametrize("kind, most", [
+    # 20000 new bytes that do not compress, and what says where all others are
+    ("rebuilt", 36000), ("in-place", 36000), ("squashfs", 48000)])
+def test_only_what_is_new_is_stored(images, kind, most, tmp_path):
+    make(images, kind, tmp_path / "diff")
+    assert (tmp_path / "diff").stat().st_size < most
+
+
+@pytest.mark.parametrize("options", [
+    ("--chunk-size", "256K"), ("--chunk-size", "4K", "--piece-size", "4K"),
+    ("--block-size", "1K"), ("--prefix-size", "4K"), ("--level", "1"),
+    ("--block-size", "64K", "--chunk-size", "1M")])
+def test_options_change_the_size_but_not_the_image(images, options, tmp_path):
+    make(images, "rebuilt", tmp_path / "diff", *options)
+    assert proven(images, "rebuilt", tmp_path / "diff", tmp_path)
+
+
+def test_the_same_input_gives_the_same_bytes(images, tmp_path):
+    for threads in (1, 2, 5):
+        make(images, "rebuilt", tmp_path / f"{threads}", "--chunk-size", "8K",
+             "--piece-size", "4K", "--threads", threads)
+    assert filecmp.cmp(tmp_path / "1", tmp_path / "2", False)
+    assert filecmp.cmp(tmp_path / "1", tmp_path / "5", False)
+
+
+def test_holes_are_zeros(images, tmp_path):
+    """A sparse image and the same without holes are the same."""
+    sparse = tmp_path / "old-rebuilt.img"
+    run("cp", "--sparse=always", images / "old-rebuilt.img", sparse)
+    new = tmp_path / "new-rebuilt.img"
+    run("cp", "--sparse=never", images / "new-rebuilt.img", new)
+    assert sparse.stat().st_blocks < new.stat().st_blocks
+    make(tmp_path, "rebuilt", tmp_path / "sparse")
+    make(images, "rebuilt", tmp_path / "usual")
+    assert filecmp.cmp(tmp_path / "sparse", tmp_path / "usual", False)
+
+
+def explained(text):
+    """KiB of the image by operation."""
+    found = re.findall(r"^(\w+) .* ([\d.]+) KiB of the image", text, re.M)
+    return {name: float(size) for name, size in found}
+
+
+def test_explain_accounts_for_the_whole_image(images, tmp_path):
+    answer = make(images, "rebuilt", tmp_path / "diff", "--explain")
+    sizes = explained(answer.stdout)
+    assert set(sizes) == {"unchanged", "zero", "copy", "data"}
+    assert sum(sizes.values()) == 16 * 1024
+    assert sizes["copy"] > 4 * sizes["data"] > 0
+    assert re.search(r"^merge +\d+ epochs, ", answer.stdout, re.M)
+
+
+def test_an_image_cut_short_meanwhile_is_named(images, tmp_path):
+    """The program ends with a line, not with a signal."""
+    old = tmp_path / "old.img"
+    old.write_bytes(noise(16 << 20, 7))
+    with subprocess.Popen(
+            [BOWLINE, "diff", "--format", "1", old,
+             images / "new-rebuilt.img", "-o", tmp_path / "diff"],
+            stderr=subprocess.PIPE, text=True) as child:
+        assert child.stderr.readline().startswith("reading the old image")
+        os.truncate(old, 4096)
+        said = child.stderr.read()
+    assert child.returncode == 1
+    assert f"bowline: cannot read image '{old}'" in said
+    assert not (tmp_path / "diff").exists()
