@@ -15,7 +15,7 @@ mkdir -p "$logs"
 rm -f "$logs"/*
 i=0
 while [ $i -lt "$processes" ]; do
-	TEST="random schedule" SEED=$((i * share + 1)) SCHEDULES=$share \
+	TEST="random schedule" SEED=$((i * share + 1)) MERGES=$share \
 		"$program" >"$logs/$i" 2>&1 &
 	i=$((i + 1))
 done

@@ -6,7 +6,7 @@
  * torn by sectors. At each step a reader has to see the new image; after each
  * cut, too, and the merge goes on to its end, with another cut on the way.
  *
- * SCHEDULES in the environment is how many merges are tried (2000), SEED where
+ * MERGES in the environment is how many of them are tried (2000), SEED where
  * they begin (1).
  */
 #include "test.h"
@@ -445,7 +445,7 @@ static u64 number(const char *name, u64 usual)
 
 static void every_cut_of_a_random_schedule_is_survived(void)
 {
-	u64 n = number("SCHEDULES", 2000), seed = number("SEED", 1);
+	u64 n = number("MERGES", 2000), seed = number("SEED", 1);
 
 	for (u64 i = 0; i < n && !test_failed; i++)
 		if (!schedule(seed + i)) {
