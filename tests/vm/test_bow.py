@@ -173,9 +173,9 @@ def test_power_cut_then_restore_or_keep(disks, tmp_path, block_size, sector):
 def test_commit(disks, tmp_path, block_size, sector):
     disk = disks[0]
     result = vm.run(SETUP + f'make /dev/vda "1 block_size:{block_size}"\n'
-                    "begin\nwork\n(fill /mnt/while 60 &)\n"
+                    "begin\nwork\nfill /mnt/while 60 &\n"
                     "echo 2 > $BOW/state\n"
-                    "echo state=$(cat $BOW/state)\nsleep 1; rm -f /mnt/while\n"
+                    "echo state=$(cat $BOW/state)\nwait\nrm -f /mnt/while\n"
                     "umount /mnt\ndmsetup remove bow\n", disks=disks,
                     modules=MODULES, sector=sector, work=tmp_path)
     assert result.status == 0, result.console
