@@ -14,13 +14,14 @@
 #include "err.h"
 #include "progress.h"
 
-#define NONE	   UINT32_MAX
-#define PIECE	   (1u << 20) /* bytes of a copy in one step, at most */
-#define SMALL_ONES (1u << 18) /* most pieces of what moves by a little */
-#define MOST_TURNS 256
-#define EPOCH_COST (64u << 10)		   /* as bytes written */
-#define EPOCH_MOST (UPDATE1_MAX_EPOCH / 2) /* the saves of the next fit too */
-#define LOOK_BACK  512			   /* steps of an epoch, at most */
+#define NONE	     UINT32_MAX
+#define PIECE	     (1u << 20) /* bytes of a copy in one step, at most */
+#define SMALL_ONES   (1u << 18) /* most pieces of what moves by a little */
+#define MOST_TURNS   256
+#define MOST_EXTENTS (UPDATE1_MAX_DIR / 16)
+#define EPOCH_COST   (64u << 10)	     /* as bytes written */
+#define EPOCH_MOST   (UPDATE1_MAX_EPOCH / 2) /* the saves of the next fit too */
+#define LOOK_BACK    512		     /* steps of an epoch, at most */
 
 /* Lists by owner, one behind the other: those of o from start[o] on. */
 struct lists {
@@ -762,6 +763,10 @@ static int sort_steps(struct sorter *s)
 	if (fill_saves(s) || place_saves(s->plan))
 		return -1;
 	join_extents(s->plan);
+	if (s->plan->n_extents > MOST_EXTENTS)
+		return error("the diff would have %u extents, at most %u can "
+			     "be: use a larger --block-size",
+			     s->plan->n_extents, MOST_EXTENTS);
 	return 0;
 }
 
