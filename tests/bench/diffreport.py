@@ -29,7 +29,8 @@ format 1 passed `bowline apply --check`.
   image. A tool that takes more than 15 minutes for a pair is left out.
 - The chunks of format 1 are 64 KiB, and 256 KiB where it says so. The general
   tools need the whole old image to decode; a chunk stands alone.
-- A dash is what was not measured. Times and memory depend on the machine and on
+- A dash is what was not measured yet, and no pair is judged before all general
+  tools were tried on it. Times and memory depend on the machine and on
   what else it did; the sizes do not.
 
 ![Sizes, the smallest general tool = 1](bench-diff.svg)
@@ -41,9 +42,11 @@ def size(result):
 
 
 def smallest(tools):
-    """Of the general tools, or None if none was measured."""
-    return min((size(tools.get(name)) for name in GENERAL
-                if size(tools.get(name))), default=None)
+    """Of the general tools, or None while one of them was not tried."""
+    tried = [tools.get(name) for name in GENERAL]
+    if not all(tried):
+        return None
+    return min(filter(None, map(size, tried)), default=None)
 
 
 def ratio(tools, name):

@@ -20,7 +20,7 @@ RESULTS = {
             "format 0": result(7000), "format 1": result(450, 2),
             "format 1, 256 KiB": None},
     "two": {"zstd -19": None, "zstd --patch-from": result(1000, 4),
-            "xdelta3 -9": None, "bsdiff": result(500),
+            "xdelta3 -9": result(2000), "bsdiff": result(500),
             "format 0": None, "format 1": result(1000, 8),
             "format 1, 256 KiB": result(990)},
     "not-measured": dict.fromkeys((tool.name for tool in diffs.TOOLS)),
@@ -30,7 +30,9 @@ RESULTS = {
 def test_ratios_are_to_the_smallest_general_tool():
     assert diffreport.ratio(RESULTS["one"], "format 1") == 0.5
     assert diffreport.ratio(RESULTS["two"], "format 1") == 2
-    assert diffreport.ratio(RESULTS["two"], "xdelta3 -9") is None
+    assert diffreport.ratio(RESULTS["two"], "zstd -19") is None
+    untried = {**RESULTS["one"], "bsdiff": None}
+    assert diffreport.ratio(untried, "format 1") is None
     assert diffreport.ratio(RESULTS["not-measured"], "format 1") is None
 
 
