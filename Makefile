@@ -8,7 +8,7 @@ export BOARD
 help: ## this list
 	@echo "Bowline: safe updates for embedded Linux with U-Boot"
 	@echo
-	@awk -F":.*## " "/^[a-z-]+:.*## / { printf \"  make %-10s %s\\n\", \$$1, \$$2 }" Makefile
+	@awk -F":.*## " "/^[a-z-]+:.*## / { printf \"  make %-11s %s\\n\", \$$1, \$$2 }" Makefile
 	@echo
 	@echo "BOARD=$(BOARD); boards: $(notdir $(patsubst \
 		%/board.conf,%,$(wildcard boards/*/board.conf)))"
@@ -21,6 +21,9 @@ test: deps ## every test, with counts
 
 test-bow: deps ## all that is known about the bow target, an hour or more
 	@scripts/test-bow.sh
+
+test-update: deps ## all that is known about the update target, an hour
+	@scripts/test-update.sh
 
 bench-bow: deps ## speed of the bow target into docs/; BENCH=quick: into out/
 	@scripts/bench-bow.sh
@@ -61,5 +64,5 @@ deps: ## install the Debian packages that are missing
 clean: ## remove everything built; downloads stay in out/cache
 	@scripts/clean.sh
 
-.PHONY: help demo test bench-bow bench-diff test-bow check mutants host kmod uboot initramfs image \
-	run sizes deps clean
+.PHONY: help demo test bench-bow bench-diff test-bow test-update check mutants \
+	host kmod uboot initramfs image run sizes deps clean

@@ -51,8 +51,9 @@ struct update_merge {
 	struct dm_dev *system;
 	struct update_reader *reader;
 	struct update_source *source;
-	struct workqueue_struct *wq; /* the conductor and the jobs */
-	struct delayed_work work;    /* the conductor */
+	struct workqueue_struct *wq;   /* the conductor, who waits for jobs */
+	struct workqueue_struct *jobs; /* so these have threads of their own */
+	struct delayed_work work;      /* the conductor */
 	u32 buf_bytes;
 
 	u32 epoch;	/* that is being written; the conductor's */
@@ -261,7 +262,7 @@ static void start_row(struct update_merge *merge, u64 block, u32 n)
 	/* The image may end inside a block. */
 	job->bytes = min_t(u64, (u64)n << source->block_bits,
 			   source->image_bytes - job->begin);
-	queue_work(merge->wq, &job->work);
+	queue_work(merge->jobs, &job->work);
 }
 
 static int write_rows(struct update_merge *merge)
@@ -296,7 +297,7 @@ static int start_save(struct update_merge *merge,
 	job->bytes = bytes;
 	job->room = source->store.at + done +
 		    update1_room_at(&source->v1.g, save->room);
-	queue_work(merge->wq, &job->work);
+	queue_work(merge->jobs, &job->work);
 	return 0;
 }
 
@@ -613,10 +614,22 @@ static int make_jobs(struct update_merge *merge)
 	return 0;
 }
 
+static int make_queues(struct update_merge *merge)
+{
+	merge->wq = alloc_ordered_workqueue("dm-update-merge", WQ_MEM_RECLAIM);
+	merge->jobs = alloc_workqueue("dm-update-write",
+				      WQ_MEM_RECLAIM | WQ_UNBOUND, JOBS);
+	return merge->wq && merge->jobs ? 0 : -ENOMEM;
+}
+
 static void free_merge(struct update_merge *merge)
 {
 	unsigned int i;
 
+	if (merge->wq)
+		destroy_workqueue(merge->wq);
+	if (merge->jobs)
+		destroy_workqueue(merge->jobs);
 	for (i = 0; i < JOBS; i++)
 		kvfree(merge->job[i].buf);
 	kfree(merge);
@@ -647,13 +660,8 @@ struct update_merge *update_merge_create(struct dm_target *ti,
 	init_waitqueue_head(&merge->wait);
 	INIT_LIST_HEAD(&merge->idle);
 	INIT_DELAYED_WORK(&merge->work, conduct);
-	if (make_jobs(merge))
-		goto free;
-	merge->wq = alloc_workqueue("dm-update-merge",
-				    WQ_MEM_RECLAIM | WQ_UNBOUND, JOBS + 1);
-	if (merge->wq)
+	if (!make_jobs(merge) && !make_queues(merge))
 		return merge;
-free:
 	free_merge(merge);
 	return ERR_PTR(-ENOMEM);
 }
@@ -661,6 +669,5 @@ free:
 void update_merge_destroy(struct update_merge *merge)
 {
 	update_merge_stop(merge);
-	destroy_workqueue(merge->wq);
 	free_merge(merge);
 }
