@@ -38,9 +38,10 @@
 #define UPDATE1_MAX_DIR	   (64u << 20)	/* bytes of the directory in memory */
 #define UPDATE1_MAX_EXTENT (16u << 20)	/* bytes */
 #define UPDATE1_MAX_EPOCHS 65536
-#define UPDATE1_MAX_EPOCH  (16u << 20)	/* bytes written until a record */
-#define UPDATE1_MAX_LOOKS  (1ull << 32) /* at extents, to find those of epochs \
-					 */
+#define UPDATE1_MAX_EPOCH  (16u << 20) /* bytes written until a record */
+#define UPDATE1_MAX_LOOKS                                   \
+	(1ull << 32) /* at extents, to find those of epochs \
+		      */
 #define UPDATE1_MAX_SAVES   16384
 #define UPDATE1_MAX_ROOM    (1u << 27) /* blocks of the save area */
 #define UPDATE1_PAGE	    65536      /* bytes of a decoded page */

@@ -255,7 +255,9 @@ class Flushes:
             return True
         if was == self.state:
             return False
-        at = size if was and was[0] != sequence else size + 24 * (count - 1)
+        if was and was[0] != sequence and count == 1:
+            return False  # its copy is forced, or came with the last entries
+        at = size + 24 * (count - 1)
         return not self.forced(struct.unpack_from("<Q", entry.data, at + 8)[0])
 
     def see(self, entry):
