@@ -411,14 +411,25 @@ works 2 200
 works 2 0
 echo log=$(errors 2)
 
-# Flushes fail: no backup is durable, and whoever asked for one is told.
+# Flushes fail: backups that lie in several places need one and are not durable
+# without, and whoever asked for one is told. What is forced needs none.
 begin 3 "$OPTION"
 works 3 100
+for i in $(seq 0 2 62); do
+    dd if=/dev/zero of=$(dev bow3) bs=4096 seek=$((2048 + i)) count=1 \
+        oflag=direct 2>/run/err
+done
+wide() { dd if=/dev/urandom of=$(dev bow3) bs=8192 seek=25 oflag=direct count=1; }
 lower 3 $FLUSH:readonly
-refused 3 200
+works 3 200
+fails wide
+because 'Input/output error'
+old 3 400
+old 3 408
 fails sync $(dev bow3)
 lower 3
-works 3 200
+wide 2>/run/err
+works 3 300
 echo flush=$(errors 3)
 
 # The commit fails in every step, and state 1 goes on with all it had.
