@@ -17,7 +17,8 @@ import vm
 from test_bow import bowline
 
 MIB, GIB = 1 << 20, 1 << 30
-FIXED = 3 * MIB
+BUFFER = 4 * MIB  # until the commit, with 256 MiB of memory or more
+FIXED = BUFFER + MIB
 STRETCH = 16 * MIB
 
 SHELL = """
@@ -103,8 +104,8 @@ def test_a_discarded_block_in_every_stretch(ram, isolate):
         assert grown(result, name) < allowed(size), result.console
     # Otherwise nothing was forced into being.
     assert grown(result, "isolated") > size // (16 * GIB) * MIB * 9 // 10
-    assert grown(result, "committed") < FIXED, result.console
-    assert grown(result, "after") < FIXED, result.console
+    assert grown(result, "committed") < FIXED - BUFFER, result.console
+    assert grown(result, "after") < FIXED - BUFFER, result.console
     assert result.value("status").split()[7] == "0", result.console
     note(size, grown(result, "isolated"))
 
