@@ -50,3 +50,15 @@ finish() {
 	echo "$passed passed, $failed failed"
 	[ $failed = 0 ]
 }
+
+# total NAME: the sum of what the tests counted under this name, as NAME=NUMBER
+# lines in $BOW_COUNTS.
+total() {
+	awk -F= -v name="$1" '$1 == name { n += $2 } END { print n + 0 }' \
+		"$BOW_COUNTS"
+}
+
+# names NAME: the values under this name, each once.
+names() {
+	sed -n "s/^$1=//p" "$BOW_COUNTS" | sort -u | paste -s -d ' '
+}

@@ -34,17 +34,6 @@ proofs() {
 	pytest tests/bow -n 2 --dist loadfile --durations=20
 }
 
-# total NAME: the sum of what the tests counted under this name.
-total() {
-	awk -F= -v name="$1" '$1 == name { n += $2 } END { print n + 0 }' \
-		"$BOW_COUNTS"
-}
-
-# names NAME: the values under this name, each once.
-names() {
-	sed -n "s/^$1=//p" "$BOW_COUNTS" | sort -u | paste -s -d ' '
-}
-
 summary() {
 	echo
 	echo "faults of the published target that ours has not:" \
