@@ -108,11 +108,16 @@ bool bow_is_roomy(struct bow *bow)
 	return roomy;
 }
 
-/* A few entries are not worth a batch of their own. */
+/*
+ * Room for fewer than n entries is not worth a batch of its own, unless it is
+ * much of the block.
+ */
 static bool is_full(struct bow *bow, u32 room, u32 n)
 {
-	return room <
-	       (bow_is_roomy(bow) ? min(n, bow_head_entries(bow) - 1) : 1);
+	u32 much = max(bow_head_entries(bow) - 1,
+		       bow->block_size / BOW_ENTRY_SIZE / 4);
+
+	return room < (bow_is_roomy(bow) ? min(n, much) : 1);
 }
 
 void bow_begin_batch(struct bow *bow, u32 n)
@@ -316,11 +321,11 @@ static int read_jobs(struct bow *bow)
 	for (i = 0; i < bow->batch->n; i++) {
 		struct bow_job *job = &bow->batch->jobs[i];
 
-		bow_start(bow, REQ_OP_READ, 0, job->step.source, job->step.size,
-			  job->data, true);
+		bow_start(bow, &bow->batch->io, REQ_OP_READ, 0,
+			  job->step.source, job->step.size, job->data, true);
 	}
 	blk_finish_plug(&plug);
-	return bow_finish(bow);
+	return bow_finish(&bow->batch->io);
 }
 
 /* Makes bow->image, the log block with the batch's entries. */
@@ -384,8 +389,9 @@ static void start_jobs(struct bow *bow, blk_opf_t flags)
 
 	for (; i < batch->n; i = end) {
 		end = end_of_run(bow, i, &size);
-		bow_start(bow, REQ_OP_WRITE, flags, batch->jobs[i].step.dest,
-			  size, batch->jobs[i].data, true);
+		bow_start(bow, &bow->batch->io, REQ_OP_WRITE, flags,
+			  batch->jobs[i].step.dest, size, batch->jobs[i].data,
+			  true);
 	}
 }
 
@@ -445,9 +451,9 @@ static int write_in_order(struct bow *bow)
 
 	start_jobs(bow, flags);
 	if (batch->roll && !bow->ahead)
-		bow_start(bow, REQ_OP_WRITE, flags, batch->roll_dest,
-			  bow->block_size, bow->log, false);
-	err = bow_finish(bow);
+		bow_start(bow, &bow->batch->io, REQ_OP_WRITE, flags,
+			  batch->roll_dest, bow->block_size, bow->log, false);
+	err = bow_finish(&bow->batch->io);
 	if (!err && !flags)
 		err = bow_flush(bow);
 	if (err) {
@@ -494,12 +500,13 @@ static int write_together(struct bow *bow)
 
 	plan_ahead(bow);
 	start_jobs(bow, flags);
-	bow_start(bow, REQ_OP_WRITE, flags, 0, bow->block_size, bow->image,
-		  false);
+	bow_start(bow, &bow->batch->io, REQ_OP_WRITE, flags, 0, bow->block_size,
+		  bow->image, false);
 	if (bow->batch->ahead)
-		bow_start(bow, REQ_OP_WRITE, flags, bow->batch->ahead,
-			  bow->block_size, bow->image, false);
-	err = bow_finish(bow);
+		bow_start(bow, &bow->batch->io, REQ_OP_WRITE, flags,
+			  bow->batch->ahead, bow->block_size, bow->image,
+			  false);
+	err = bow_finish(&bow->batch->io);
 	if (!err && !flags)
 		err = bow_flush(bow);
 	if (err) {
@@ -514,10 +521,11 @@ static int write_together(struct bow *bow)
 static int copy_and_log(struct bow *bow, bool in_order)
 {
 	int err = read_jobs(bow);
+	int roll_err = bow_end_roll(bow);
 
-	if (err) {
+	if (err || roll_err) {
 		bow_release_batch(bow);
-		return err;
+		return err ?: roll_err;
 	}
 	build_log(bow);
 	return in_order ? write_in_order(bow) : write_together(bow);
@@ -568,4 +576,47 @@ int bow_clean_log(struct bow *bow)
 	bow->commit_failed = false;
 	spin_unlock(&bow->lock);
 	return 0;
+}
+
+/* ---- the next log block, ahead of time ----------------------------------- */
+
+/* The copy of the full one is on disk: one write is left to do. */
+static void start_roll(struct bow *bow)
+{
+	build_log(bow);
+	bow_start_log(bow, &bow->roll_io);
+	bow->rolling = true;
+	settle(bow, 0);
+}
+
+void bow_roll_ahead(struct bow *bow)
+{
+	if (bow->state != BOW_CHECKPOINT || bow_end_roll(bow) ||
+	    bow->log_dirty || !bow_is_roomy(bow))
+		return;
+	bow_begin_batch(bow, bow->crowd);
+	bow->batch->roll_alone = bow->batch->roll;
+	if (bow->batch->roll && bow->ahead)
+		start_roll(bow);
+	else
+		bow_run_batch(bow);
+}
+
+int bow_end_roll(struct bow *bow)
+{
+	int err;
+
+	if (!bow->rolling)
+		return 0;
+	bow->rolling = false;
+	err = bow_finish(&bow->roll_io);
+	if (!err) {
+		bow->beginning = false;
+		return 0;
+	}
+	spin_lock(&bow->lock);
+	bow->log_dirty = true;
+	spin_unlock(&bow->lock);
+	bow_count_error(bow, "begin a log block", err);
+	return bow_clean_log(bow);
 }

@@ -56,23 +56,30 @@ int bow_flush(struct bow *bow)
 
 /* ---- many at once -------------------------------------------------------- */
 
-static void put_io(struct bow_batch *batch)
+void bow_init_io(struct bow_io *io)
 {
-	if (atomic_dec_and_test(&batch->left))
-		complete(&batch->done);
+	atomic_set(&io->left, 1);
+	init_completion(&io->done);
+	io->failed = false;
+}
+
+static void put_io(struct bow_io *io)
+{
+	if (atomic_dec_and_test(&io->left))
+		complete(&io->done);
 }
 
 static void io_done(unsigned long error, void *context)
 {
-	struct bow_batch *batch = context;
+	struct bow_io *io = context;
 
 	if (error)
-		WRITE_ONCE(batch->failed, true);
-	put_io(batch);
+		WRITE_ONCE(io->failed, true);
+	put_io(io);
 }
 
-void bow_start(struct bow *bow, blk_opf_t op, blk_opf_t flags, u64 sector,
-	       u32 len, void *mem, bool vmalloced)
+void bow_start(struct bow *bow, struct bow_io *io, blk_opf_t op,
+	       blk_opf_t flags, u64 sector, u32 len, void *mem, bool vmalloced)
 {
 	struct dm_io_region where = {
 		.bdev = bow->bdev,
@@ -84,27 +91,25 @@ void bow_start(struct bow *bow, blk_opf_t op, blk_opf_t flags, u64 sector,
 		.mem.type = vmalloced ? DM_IO_VMA : DM_IO_KMEM,
 		.mem.ptr.addr = mem,
 		.notify.fn = io_done,
-		.notify.context = bow->batch,
+		.notify.context = io,
 		.client = bow->client,
 	};
 
-	atomic_inc(&bow->batch->left);
+	atomic_inc(&io->left);
 	if (compat_dm_io(&request, 1, &where, NULL))
-		io_done(1, bow->batch);
+		io_done(1, io);
 }
 
-/* Between two calls `left` holds one for the worker itself. */
-int bow_finish(struct bow *bow)
+int bow_finish(struct bow_io *io)
 {
-	struct bow_batch *batch = bow->batch;
 	bool failed;
 
-	put_io(batch);
-	wait_for_completion(&batch->done);
-	failed = batch->failed;
-	atomic_set(&batch->left, 1);
-	reinit_completion(&batch->done);
-	batch->failed = false;
+	put_io(io);
+	wait_for_completion(&io->done);
+	failed = io->failed;
+	atomic_set(&io->left, 1);
+	reinit_completion(&io->done);
+	io->failed = false;
 	return failed ? -EIO : 0;
 }
 
@@ -154,6 +159,14 @@ int bow_begin_log(struct bow *bow)
 	if (!err)
 		bow->beginning = false;
 	return err;
+}
+
+void bow_start_log(struct bow *bow, struct bow_io *io)
+{
+	bow->rest_stale = !one_write(bow);
+	bow->beginning = !one_write(bow);
+	bow_start(bow, io, REQ_OP_WRITE, REQ_FUA, 0,
+		  min(bow->unit, bow->block_size), bow->image, false);
 }
 
 int bow_append_log(struct bow *bow)

@@ -139,11 +139,26 @@ bool bow_admit(struct bow *bow, struct bio *bio)
 	return !op_is_write(bio_op(bio)) || admit_write(bow, bio);
 }
 
+/* Are now all there that the worker waits for? Lock held. */
+static bool is_last_awaited(struct bow *bow, struct bio *bio)
+{
+	if (!bow->awaited)
+		return false;
+	bow->awaited_bytes -= min(bow->awaited_bytes, bio->bi_iter.bi_size);
+	WRITE_ONCE(bow->awaited, bow->awaited_bytes ? bow->awaited - 1 : 0);
+	return !bow->awaited;
+}
+
 static void defer(struct bow *bow, struct bio *bio)
 {
+	bool last;
+
 	spin_lock(&bow->lock);
 	bio_list_add(&bow->deferred, bio);
+	last = is_last_awaited(bow, bio);
 	spin_unlock(&bow->lock);
+	if (last)
+		wake_up(&bow->company);
 	queue_work(bow->wq, &bow->work);
 }
 
@@ -212,6 +227,7 @@ static int set_state(struct bow *bow, unsigned int want)
 		return -EINVAL;
 	reinit_completion(&bow->changed);
 	WRITE_ONCE(bow->want, want);
+	wake_up(&bow->company);
 	queue_work(bow->wq, &bow->work);
 	wait_for_completion(&bow->changed);
 	err = bow->result;
@@ -329,14 +345,15 @@ static void init_parts(struct bow *bow)
 	spin_lock_init(&bow->lock);
 	bio_list_init(&bow->deferred);
 	init_waitqueue_head(&bow->idle);
+	init_waitqueue_head(&bow->company);
 	INIT_WORK(&bow->work, bow_work);
 	INIT_DELAYED_WORK(&bow->tidy, bow_tidy);
 	mutex_init(&bow->state_mutex);
 	mutex_init(&bow->table_mutex);
 	init_completion(&bow->changed);
 	init_completion(&bow->kobj_gone);
-	init_completion(&bow->batch->done);
-	atomic_set(&bow->batch->left, 1);
+	bow_init_io(&bow->batch->io);
+	bow_init_io(&bow->roll_io);
 	kobject_init(&bow->kobj, &bow_ktype);
 }
 

@@ -5,7 +5,6 @@
  * fit make a batch; discards give back; changes of state come in between.
  */
 #include <linux/blkdev.h>
-#include <linux/delay.h>
 #include <linux/sched/mm.h>
 #include <linux/vmalloc.h>
 
@@ -32,6 +31,7 @@ static int change_state(struct bow *bow, unsigned int want)
 {
 	int err;
 
+	bow_end_roll(bow);
 	spin_lock(&bow->lock);
 	bow->frozen = true;
 	spin_unlock(&bow->lock);
@@ -167,20 +167,18 @@ static int back_up(struct bow *bow, struct bio_list *pending,
 	return 0;
 }
 
-/* What has come since; bytes of it no more than would fill a batch. */
+/* What has come since; bytes of it no more than fill a batch. Lock held. */
 static unsigned int waiting(struct bow *bow, u32 *bytes)
 {
 	unsigned int n = 0;
 	struct bio *bio;
 
 	*bytes = 0;
-	spin_lock(&bow->lock);
 	bio_list_for_each (bio, &bow->deferred) {
 		n++;
 		if (*bytes < bow->buf_size)
 			*bytes += bio->bi_iter.bi_size;
 	}
-	spin_unlock(&bow->lock);
 	return n;
 }
 
@@ -189,7 +187,9 @@ static void count_crowd(struct bow *bow, unsigned int here)
 {
 	u32 bytes;
 
+	spin_lock(&bow->lock);
 	bow->seen = max(bow->seen, here + waiting(bow, &bytes));
+	spin_unlock(&bow->lock);
 }
 
 /*
@@ -289,38 +289,38 @@ static void run_discards(struct bow *bow, struct bio_list *discards)
 	hold_writes(bow, 0, 0);
 }
 
-/*
- * Who writes many blocks at once comes back with others when his writes have
- * ended. To wait for them, half as long as the last batches took, makes one
- * batch of what would be two. Nobody waits who writes one by one.
- */
-static void wait_for_company(struct bow *bow)
+/* Says how many more are to come, if the worker is to wait for any. */
+static bool expect_company(struct bow *bow)
 {
-	ktime_t until = ktime_add(ktime_get(), bow->took / 2);
 	unsigned int n;
 	u32 bytes;
 
-	for (;;) {
-		n = waiting(bow, &bytes);
-		if (!n || n >= bow->crowd || bytes >= bow->buf_size ||
-		    READ_ONCE(bow->want) || ktime_after(ktime_get(), until))
-			break;
-		usleep_range(50, 200);
+	spin_lock(&bow->lock);
+	n = waiting(bow, &bytes);
+	if (n && n < bow->crowd && bytes < bow->buf_size) {
+		bow->awaited = bow->crowd - n;
+		bow->awaited_bytes = bow->buf_size - bytes;
 	}
+	n = bow->awaited;
+	spin_unlock(&bow->lock);
+	return n;
 }
 
 /*
- * A log block without room for as many again makes way for the next while the
- * writes of this batch are under way: nobody waits for it.
+ * Who writes many blocks at once comes back with others when his writes have
+ * ended. To wait for them, as long as the last batches took, makes one batch
+ * of what would be two. Nobody waits who writes one by one.
  */
-static void roll_ahead(struct bow *bow)
+static void wait_for_company(struct bow *bow)
 {
-	if (bow->state != BOW_CHECKPOINT || bow->log_dirty ||
-	    !bow_is_roomy(bow))
+	if (!expect_company(bow))
 		return;
-	bow_begin_batch(bow, bow->crowd);
-	bow->batch->roll_alone = bow->batch->roll;
-	bow_run_batch(bow);
+	wait_event_hrtimeout(bow->company,
+			     !READ_ONCE(bow->awaited) || READ_ONCE(bow->want),
+			     bow->took);
+	spin_lock(&bow->lock);
+	bow->awaited = 0;
+	spin_unlock(&bow->lock);
 }
 
 static void back_up_all(struct bow *bow, struct bio_list *pending)
@@ -333,7 +333,7 @@ static void back_up_all(struct bow *bow, struct bio_list *pending)
 	bow->careful = false;
 	bow->took = ktime_sub(ktime_get(), start);
 	bow->crowd = max(bow->seen, (bow->seen + bow->crowd) / 2);
-	roll_ahead(bow);
+	bow_roll_ahead(bow);
 }
 
 static void run_bios(struct bow *bow, struct bio_list *bios)
@@ -419,6 +419,7 @@ void bow_work(struct work_struct *work)
 		run_bios(bow, &bios);
 		obey(bow);
 	}
+	bow_end_roll(bow);
 	if (bow->rest_stale)
 		mod_delayed_work(bow->wq, &bow->tidy, HZ / 2);
 	tell_event(bow);

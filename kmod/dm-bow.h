@@ -62,6 +62,13 @@ struct bow_job {
 	void *data;
 };
 
+/* I/O that is waited for together. */
+struct bow_io {
+	atomic_t left; /* under way, and one for who waits */
+	struct completion done;
+	bool failed;
+};
+
 struct bow_batch {
 	struct bow_job jobs[BOW_JOBS];
 	unsigned int n;
@@ -71,9 +78,7 @@ struct bow_batch {
 	u64 roll_dest;	   /* sector for the full one */
 	bool roll_alone;   /* a write waits for that sector itself */
 	u64 ahead;	   /* sector for a copy of the log it fills, or 0 */
-	atomic_t left;	   /* I/O under way */
-	struct completion done;
-	bool failed;
+	struct bow_io io;
 };
 
 struct bow {
@@ -103,10 +108,13 @@ struct bow {
 	u32 logs;
 	struct bow_ranges ranges;
 	struct bio_list deferred;
+	unsigned int awaited; /* more of them, or as many bytes */
+	u32 awaited_bytes;
 
 	atomic_t writes[2]; /* in flight, by generation */
 	atomic_t zeros;	    /* in flight on block 0, reads too */
 	wait_queue_head_t idle;
+	wait_queue_head_t company; /* all that the worker waits for are there */
 
 	/* the worker's own */
 	struct workqueue_struct *wq;
@@ -120,11 +128,13 @@ struct bow {
 	bool careful;	    /* after a failure: one bio a batch */
 	void *buf;	    /* for backups, until the commit */
 	u32 buf_size;
-	void *log;	    /* the log block as it is on disk */
-	void *image;	    /* ... as it is to be */
-	void *scratch;	    /* one block */
-	u64 ahead;	    /* sector of a copy of the log block, or 0 */
-	bool beginning;	    /* its head may not have come to disk yet */
+	void *log;	/* the log block as it is on disk */
+	void *image;	/* ... as it is to be */
+	void *scratch;	/* one block */
+	u64 ahead;	/* sector of a copy of the log block, or 0 */
+	bool beginning; /* its head may not have come to disk yet */
+	bool rolling;	/* ... and is on its way, as roll_io */
+	struct bow_io roll_io;
 	bool rest_stale;    /* behind the head lies what was there before */
 	bool commit_failed; /* ... and nobody knows how far it came */
 
@@ -212,6 +222,15 @@ int bow_plan(struct bow *bow, struct bio *bio);
 int bow_run_batch(struct bow *bow);
 void bow_release_batch(struct bow *bow);
 
+/*
+ * A log block without room for as many writes as came of late makes way for
+ * the next while those writes are under way: nobody waits for it but, by
+ * bow_end_roll(), whoever writes the log next. 0 or -errno, and then nobody
+ * knows which log is on disk.
+ */
+void bow_roll_ahead(struct bow *bow);
+int bow_end_roll(struct bow *bow);
+
 /* Makes the log on disk known again, if a write of it failed. 0 or -errno. */
 int bow_clean_log(struct bow *bow);
 
@@ -228,13 +247,12 @@ int bow_write(struct bow *bow, u64 sector, u32 len, void *from,
 /* Makes durable all that was written before. */
 int bow_flush(struct bow *bow);
 
-/*
- * Starts I/O of the batch. flags: REQ_FUA; vmalloced: where the memory is from.
- */
-void bow_start(struct bow *bow, blk_opf_t op, blk_opf_t flags, u64 sector,
-	       u32 len, void *mem, bool vmalloced);
+void bow_init_io(struct bow_io *io);
+/* Starts I/O. flags: REQ_FUA; vmalloced: where the memory is from. */
+void bow_start(struct bow *bow, struct bow_io *io, blk_opf_t op,
+	       blk_opf_t flags, u64 sector, u32 len, void *mem, bool vmalloced);
 /* Waits for all that was started. 0 or -EIO. */
-int bow_finish(struct bow *bow);
+int bow_finish(struct bow_io *io);
 
 /* Entries that the head of a log block holds. */
 u32 bow_head_entries(const struct bow *bow);
@@ -247,6 +265,7 @@ u32 bow_head_entries(const struct bow *bow);
  * log or the other.
  */
 int bow_begin_log(struct bow *bow);
+void bow_start_log(struct bow *bow, struct bow_io *io);
 int bow_append_log(struct bow *bow);
 int bow_rewrite_log(struct bow *bow);
 

@@ -318,3 +318,43 @@ def test_failing_log(disks, tmp_path, scribble, block_size):
     assert " 0 wrong" in result.value("bad"), result.console
     bowline("restore", disks[0])
     assert differences(disks[0], disks[1], free_ranges(result.console)) == []
+
+
+def test_a_log_block_whose_first_write_fails(disks, tmp_path):
+    """It is begun without a wait; the delay leaves time to make it fail."""
+    result = vm.run("BLOCK_SIZE=4096\n" + FLAKY.partition("BOW=/sys/block/dm-1")
+                    [0] + """
+        logs() { dmsetup status bow | cut -d' ' -f 7; }
+        round() {
+            for i in $(seq 40); do
+                dd if=/dev/urandom of=/dev/dm-2 bs=4k count=1 oflag=direct \\
+                    seek=$((1024 + 40 * $1 + i)) 2>/dev/null || echo FAILED &
+            done
+            wait
+        }
+        dmsetup create slow --table \\
+            "0 $sectors delay /dev/dm-0 0 0 /dev/dm-0 0 500"
+        BOW=/sys/block/dm-2/bow
+        make "1 block_size:4096" /dev/dm-1
+        for at in 9 12; do blkdiscard -o ${at}M -l 1M /dev/dm-2; done
+        dmsetup message bow 0 ranges
+        cp /dev/vda /dev/vdb
+        echo 1 > $BOW/state
+        (for n in 1 2 3 4 5 6; do round $n; done) > /run/rounds &
+        while [ $(logs) -lt 2 ]; do sleep 0.02; done
+        lower bad
+        sleep 1
+        lower good
+        wait
+        dmsetup status bow | sed 's/^/status=/'
+        round 7
+        dmsetup status bow | sed 's/^/last=/'
+        echo CUT-HERE; sleep 99
+        """, disks=disks, modules=[*MODULES, "dm_delay"], work=tmp_path,
+                    timeout=240, kill_at="CUT-HERE")
+    assert result.killed, result.console
+    assert int(result.value("status").split()[7]) > 0, result.console
+    assert result.value("last").split()[7] == result.value("status").split()[7]
+    assert "begin a log block: error -5" in result.console
+    bowline("restore", disks[0])
+    assert differences(disks[0], disks[1], free_ranges(result.console)) == []
