@@ -9,7 +9,8 @@
 #include "dm-update-chunk.h"
 
 #define MEMORY_BYTES (2u << 20) /* of all, if that is enough for the least */
-#define LEAST_SLOTS  3 /* more than decoders, so that some read ahead */
+#define LEAST_SLOTS  3
+#define GOOD_SLOTS   8 /* before there are more decoders than CPUs */
 #define MAX_SLOTS    32
 #define MAX_DECODERS 16
 #define HASH_BITS    5
@@ -308,15 +309,33 @@ void update_reader_count(struct update_reader *reader,
 
 /* ---- making ------------------------------------------------------------- */
 
+/* How many decoders there is room for beside so many slots. */
+static unsigned int decoders_beside(struct update_reader *reader,
+				    unsigned int slots)
+{
+	size_t taken = reader->counts.memory +
+		       slots * (size_t)reader->source->chunk_bytes;
+
+	return (MEMORY_BYTES - min_t(size_t, MEMORY_BYTES, taken)) /
+	       update_decoder_memory(reader->source);
+}
+
+static unsigned int count_decoders(struct update_reader *reader)
+{
+	unsigned int cpus = num_online_cpus();
+	unsigned int n = min(cpus, decoders_beside(reader, LEAST_SLOTS));
+
+	/* While one waits for the diff, the CPUs have work. */
+	if (decoders_beside(reader, GOOD_SLOTS) > cpus)
+		n = cpus + 1;
+	return clamp(n, 1u, MAX_DECODERS + 0u);
+}
+
 static int make_decoders(struct update_reader *reader)
 {
 	size_t each = update_decoder_memory(reader->source);
-	size_t slots = LEAST_SLOTS * (size_t)reader->source->chunk_bytes;
-	size_t room = MEMORY_BYTES - min_t(size_t, MEMORY_BYTES,
-					   reader->counts.memory + slots);
-	unsigned int n = min_t(size_t, num_online_cpus() + 1, room / each);
+	unsigned int n = count_decoders(reader);
 
-	n = clamp(n, 1u, MAX_DECODERS + 0u);
 	for (; reader->n_decoders < n; reader->n_decoders++) {
 		struct update_decoder *decoder =
 			&reader->decoder[reader->n_decoders];

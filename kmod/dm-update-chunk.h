@@ -5,8 +5,8 @@
  * All memory is taken by update_reader_create(); nothing later allocates, so
  * reading works when memory is short. A chunk that several ask for is read and
  * decompressed once, and no farther than they need. Every decompression state
- * has one user at a time, and there are as many as CPUs and one more (while it
- * waits for the diff, the CPUs have work), as far as memory permits.
+ * has one user at a time, and there are as many as CPUs, or one more, as far as
+ * memory permits.
  */
 #ifndef BOWLINE_DM_UPDATE_CHUNK_H
 #define BOWLINE_DM_UPDATE_CHUNK_H

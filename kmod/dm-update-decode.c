@@ -110,58 +110,138 @@ int update_old_read(struct update_source *source, u32 view, u64 from, u32 len,
 
 /* ---- the prefix of a chunk of version 1 --------------------------------- */
 
-/* Reads of old bytes that are under way at once, into decoder->out. */
+/*
+ * Old bytes that lie near each other are one read, with what is between them:
+ * a chunk may lean on many short ranges, and a request costs more than so many
+ * bytes.
+ */
+#define GAP_BYTES    16384
+#define UPDATE_PARTS UPDATE1_MAX_RANGES /* more are read in turns */
+
+/* A run of bytes of the prefix. */
+struct update_part {
+	struct block_device *bdev;
+	u64 at;
+	u32 len;
+	void *found; /* when its read has begun, in decoder->out */
+};
+
+/* Reads of old bytes, several under way at once, into decoder->out. */
 struct gather {
 	struct update_source *source;
 	struct update_decoder *decoder;
 	u32 prefix; /* bytes that are in the frame already */
 	u32 used;   /* of decoder->out */
-	u32 n;
-	struct {
-		void *found;
-		u32 len;
-	} part[16];
+	u32 n;	    /* parts */
+	u32 begun; /* parts whose reads have begun; the others make one read: */
+	struct block_device *bdev;
+	u64 at; /* bytes of it */
+	u64 end;
 	struct update_reads reads;
 };
+
+static void begin_read(struct gather *gather)
+{
+	struct update_decoder *decoder = gather->decoder;
+	u32 len = gather->end - gather->at;
+	struct update_part *part;
+	void *found;
+
+	if (gather->begun == gather->n)
+		return;
+	found = update_reads_begin(&gather->reads, gather->source->io,
+				   gather->bdev, gather->at, len,
+				   decoder->out + gather->used);
+	gather->used += update_read_room(gather->bdev, len);
+	for (; gather->begun < gather->n; gather->begun++) {
+		part = &decoder->part[gather->begun];
+		part->found = found + (part->at - gather->at);
+	}
+}
+
+static void copy_part(struct gather *gather, const struct update_part *part)
+{
+	u32 done, n, at;
+
+	for (done = 0; done < part->len; done += n) {
+		at = update1_frame_span(gather->decoder->chunk, gather->prefix,
+					&n);
+		n = min(n, part->len - done);
+		memcpy(gather->decoder->frame + at, part->found + done, n);
+		gather->prefix += n;
+	}
+}
+
+/* An error may be in what lies between the parts, which nobody needs. */
+static int read_alone(struct gather *gather, struct update_part *part)
+{
+	part->found = update_read(gather->source->io, part->bdev, part->at,
+				  part->len, gather->decoder->out);
+	if (IS_ERR(part->found))
+		return PTR_ERR(part->found);
+	copy_part(gather, part);
+	return 0;
+}
 
 /* Waits for what was begun, and puts it into the frame. */
 static int collect(struct gather *gather)
 {
-	const struct update1_chunk *chunk = gather->decoder->chunk;
-	int r = update_reads_wait(&gather->reads);
-	u32 i, done, n, at;
+	struct update_part *part = gather->decoder->part;
+	struct update_part *end = part + gather->n;
+	int failed, r = 0;
 
-	for (i = 0; !r && i < gather->n; i++)
-		for (done = 0; done < gather->part[i].len; done += n) {
-			at = update1_frame_span(chunk, gather->prefix, &n);
-			n = min(n, gather->part[i].len - done);
-			memcpy(gather->decoder->frame + at,
-			       gather->part[i].found + done, n);
-			gather->prefix += n;
-		}
-	gather->n = 0;
-	gather->used = 0;
+	begin_read(gather);
+	failed = update_reads_wait(&gather->reads);
+	for (; !r && part < end; part++)
+		if (failed)
+			r = read_alone(gather, part);
+		else
+			copy_part(gather, part);
+	gather->n = gather->begun = gather->used = 0;
 	return r;
 }
 
-/* Begins to read @len bytes at @at, and waits before if there is no room. */
+/* Whether the read up to @end fits behind those that have begun. */
+static bool fits(const struct gather *gather, struct block_device *bdev, u64 at,
+		 u64 end)
+{
+	return end - at <= gather->decoder->out_room &&
+	       update_read_room(bdev, end - at) <=
+		       gather->decoder->out_room - gather->used;
+}
+
+/* Whether a part can join those that make one read. */
+static bool joins(const struct gather *gather, struct block_device *bdev,
+		  u64 at, u32 len)
+{
+	return gather->begun < gather->n && gather->bdev == bdev &&
+	       at >= gather->at && at <= gather->end + GAP_BYTES &&
+	       fits(gather, bdev, gather->at, max(gather->end, at + len));
+}
+
+/* Adds @len bytes at @at, and waits before if there is no room. */
 static int gather_part(struct gather *gather, struct block_device *bdev, u64 at,
 		       u32 len)
 {
-	u32 room = update_read_room(bdev, len);
+	struct update_part *part;
 	int r = 0;
 
-	if (gather->n == ARRAY_SIZE(gather->part) ||
-	    room > gather->decoder->out_room - gather->used)
+	if (gather->n == UPDATE_PARTS)
 		r = collect(gather);
+	if (!r && !joins(gather, bdev, at, len)) {
+		begin_read(gather);
+		if (!fits(gather, bdev, at, at + len))
+			r = collect(gather);
+		gather->bdev = bdev;
+		gather->at = gather->end = at;
+	}
 	if (r)
 		return r;
-	gather->part[gather->n].len = len;
-	gather->part[gather->n].found =
-		update_reads_begin(&gather->reads, gather->source->io, bdev, at,
-				   len, gather->decoder->out + gather->used);
-	gather->n++;
-	gather->used += room;
+	part = &gather->decoder->part[gather->n++];
+	part->bdev = bdev;
+	part->at = at;
+	part->len = len;
+	gather->end = max(gather->end, at + len);
 	return 0;
 }
 
@@ -200,9 +280,15 @@ static int read_prefix(struct update_source *source,
 
 /* ---- chunks ------------------------------------------------------------- */
 
+static int refuse(const char **why, const char *reason)
+{
+	*why = reason;
+	return -EBADMSG;
+}
+
 static int decode_v0(struct update_source *source,
 		     struct update_decoder *decoder, u32 c, u32 want,
-		     bool whole, void *to)
+		     bool whole, void *to, const char **why)
 {
 	const struct update_dir *dir = &source->v0;
 	u32 len = update_chunk_packed(dir, c);
@@ -225,13 +311,15 @@ static int decode_v0(struct update_source *source,
 	 * A chunk that is too short would leave the end of what was there
 	 * before, so its length counts as much as its contents.
 	 */
-	return n >= 0 && (u32)n < want ? -EBADMSG : n;
+	if (n >= 0 && (u32)n < want)
+		return refuse(why, "Chunk gives too little");
+	return n;
 }
 
 /* The frame of @pieces pieces, to @to. */
 static int decode_frame(struct update_source *source,
 			struct update_decoder *decoder, u32 pieces,
-			const void *packed, void *to)
+			const void *packed, void *to, const char **why)
 {
 	const struct update1_geometry *g = &source->v1.g;
 	const struct update1_chunk *chunk = decoder->chunk;
@@ -240,10 +328,12 @@ static int decode_frame(struct update_source *source,
 	int n = decompress_zstd(decoder->zstd, decoder->out, decoder->out_room,
 				decoder->frame, len);
 
-	if (n < 0 || (u32)n != chunk->prefix + bytes)
-		return -EBADMSG;
+	if (n < 0)
+		return n;
+	if ((u32)n != chunk->prefix + bytes)
+		return refuse(why, "Chunk gives another size than it says");
 	if (update1_chunk_check(g, chunk, pieces, decoder->out + chunk->prefix))
-		return -EBADMSG;
+		return refuse(why, "Chunk has a wrong checksum");
 	memcpy(to, decoder->out + chunk->prefix, bytes);
 	return bytes;
 }
@@ -251,11 +341,10 @@ static int decode_frame(struct update_source *source,
 static int decode_v1(struct update_source *source,
 		     struct update_decoder *decoder,
 		     const struct update_ref *ref, u32 want, bool whole,
-		     u32 view, void *to)
+		     u32 view, void *to, const char **why)
 {
 	const struct update1_geometry *g = &source->v1.g;
 	struct update1_chunk *chunk = decoder->chunk;
-	const char *why;
 	void *packed;
 	int r;
 
@@ -263,34 +352,42 @@ static int decode_v1(struct update_source *source,
 			     decoder->packed);
 	if (IS_ERR(packed))
 		return PTR_ERR(packed);
-	r = update1_chunk_parse(g, packed, ref->stored, chunk, &why);
-	if (r || chunk->bytes < want)
-		return -EBADMSG;
+	r = update1_chunk_parse(g, packed, ref->stored, chunk, why);
+	if (r)
+		return r;
+	if (chunk->bytes < want)
+		return refuse(why, "Chunk gives too little");
 	r = read_prefix(source, decoder, view);
 	if (r)
 		return r;
 	return decode_frame(source, decoder,
 			    whole ? chunk->n_pieces
 				  : update1_pieces(g, chunk, want),
-			    packed, to);
+			    packed, to, why);
 }
 
 int update_decode(struct update_source *source, struct update_decoder *decoder,
 		  const struct update_ref *chunk, u32 want, bool whole,
 		  u32 view, void *to)
 {
+	const char *why = "Chunk cannot be decompressed";
 	u64 at = chunk->key;
 	int n;
 
 	if (source->version) {
-		n = decode_v1(source, decoder, chunk, want, whole, view, to);
+		n = decode_v1(source, decoder, chunk, want, whole, view, to,
+			      &why);
 	} else {
-		n = decode_v0(source, decoder, chunk->key, want, whole, to);
+		n = decode_v0(source, decoder, chunk->key, want, whole, to,
+			      &why);
 		at = source->v0.chunks[chunk->key].src;
 	}
-	if (n < 0)
-		DMERR_LIMIT("%pg: chunk at byte %llu %s", source->diff, at,
-			    n == -EBADMSG ? "is damaged" : "is unreadable");
+	if (n == -EBADMSG)
+		DMERR_LIMIT("%pg: chunk at byte %llu is damaged: %s",
+			    source->diff, at, why);
+	else if (n < 0)
+		DMERR_LIMIT("%pg: chunk at byte %llu is unreadable (%d)",
+			    source->diff, at, n);
 	return n;
 }
 
@@ -326,12 +423,14 @@ size_t update_decoder_memory(const struct update_source *source)
 		size += zstd_dctx_workspace_bound();
 	if (source->version)
 		size += update1_frame_room(&source->v1.g) + out_room(source) +
-			sizeof(struct update1_chunk);
+			sizeof(struct update1_chunk) +
+			UPDATE_PARTS * sizeof(struct update_part);
 	return size;
 }
 
 void update_decoder_exit(struct update_decoder *decoder)
 {
+	kfree(decoder->part);
 	kfree(decoder->chunk);
 	kvfree(decoder->out);
 	kvfree(decoder->frame);
@@ -348,7 +447,11 @@ static int make_v1(struct update_decoder *decoder,
 	decoder->frame =
 		kvmalloc(update1_frame_room(&source->v1.g), GFP_KERNEL);
 	decoder->chunk = kmalloc(sizeof(*decoder->chunk), GFP_KERNEL);
-	return decoder->out && decoder->frame && decoder->chunk ? 0 : -ENOMEM;
+	decoder->part =
+		kmalloc_array(UPDATE_PARTS, sizeof(*decoder->part), GFP_KERNEL);
+	return decoder->out && decoder->frame && decoder->chunk && decoder->part
+		       ? 0
+		       : -ENOMEM;
 }
 
 static int make_zstd(struct update_decoder *decoder)

@@ -7,6 +7,8 @@
 
 #include "dm-update-source.h"
 
+struct update_part; /* private */
+
 /* What one thread needs to read and decompress a chunk; buffers may be NULL. */
 struct update_decoder {
 	struct list_head list; /* its user's */
@@ -18,6 +20,7 @@ struct update_decoder {
 	void *out; /* prefix and chunk, and old bytes before */
 	u32 out_room;
 	struct update1_chunk *chunk;
+	struct update_part *part;
 };
 
 int update_decoder_init(struct update_decoder *decoder,

@@ -89,7 +89,7 @@ for part in *; do
     dmesg -c | grep -E 'BUG|WARNING|Oops|INFO: task|KASAN|lockdep' |
         sed 's/^/kernel-/'
     echo "end-$part=$status"
-    for name in over u lower upper; do
+    for name in over u lower upper aside; do
         dmsetup remove --force $name >/dev/null 2>&1 || true
     done
 done

@@ -216,10 +216,12 @@ def test_flipped_bits(tmp_path):
             dmsetup remove u
         done
         echo outcomes=$(sort /run/outcomes | uniq -c)
+        echo reasons=$(dmesg | sed -n 's/.* is damaged: //p' | sort -u)
         """, disks=[tmp_path / "new"], timeout=300,
         files={f"diffs/{i:02}": diff for i, diff in enumerate(diffs)})
     passes(result)
     outcomes = result.value("outcomes").split()
     assert sum(int(n) for n in outcomes[::2]) == len(diffs)
     assert "refused" in outcomes
+    assert "Chunk " in result.value("reasons")
     assert disk == pair.on_disk(pair.old)
