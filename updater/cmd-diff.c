@@ -22,12 +22,12 @@ const char help_diff[] =
 	"files or block devices; the partition must be able to hold NEW.\n"
 	"\n"
 	"  -o, --output OUT      the diff; replaced only when it is complete\n"
-	"  --format N            of the diff, 0 or 1 (0); 1 is smaller, and "
-	"copies\n"
-	"                        and leans on what the old image has\n"
+	"  --format N            of the diff, 0 or 1 (1); 1 copies and leans on "
+	"what\n"
+	"                        the old image has; 0 is the published one\n"
 	"  --block-size N        compare blocks of N bytes (4096)\n"
 	"  --chunk-size N        compress N bytes at a time (65536)\n"
-	"  --compression NAME    zstd, or none in format 0 (zstd)\n"
+	"  -a, --compression NAME  zstd, or in format 0 lz4 or none (zstd)\n"
 	"  --level N             of zstd, 1 to 22 (19)\n"
 	"  --threads N           that compress, 1 to 1024 (one a processor)\n"
 	"\n"
@@ -37,10 +37,16 @@ const char help_diff[] =
 	"(16384)\n"
 	"  --prefix-size N       old bytes that a chunk leans on, at most "
 	"(262144)\n"
+	"  --merge-writes N      percent of what changes that a merge writes, "
+	"at most,\n"
+	"                        where a larger diff is worth that (120)\n"
 	"  --explain             say what the diff consists of\n"
 	"\n"
-	"Sizes may end in K or M. The same images and options give the same\n"
-	"bytes on every machine with the same zstd library.\n"
+	"Sizes may end in K or M. Called as update-diff, by a link of that "
+	"name,\n"
+	"the program is this verb. The same images and options give the same "
+	"bytes on\n"
+	"every machine with the same libraries.\n"
 	"\n"
 	"Exit status: 0 made, 1 failed and OUT is as it was, 2 usage.\n";
 
@@ -49,11 +55,13 @@ const char help_diff[] =
 #define MAX_BLOCK_V1	 65536
 #define MIN_PREFIX	 1024
 #define MAX_THREADS	 1024u
+#define USUAL_PERCENT	 120
+#define MOST_PERCENT	 300u
 
 /* The options as they were given. */
 struct texts {
 	const char *out, *format, *block, *chunk, *compression, *level;
-	const char *threads, *piece, *prefix;
+	const char *threads, *piece, *prefix, *merge;
 	bool explain;
 };
 
@@ -82,12 +90,14 @@ static int parse_compression(const char *name, enum update_compression *to)
 {
 	if (!strcmp(name, "zstd"))
 		*to = UPDATE_ZSTD;
+	else if (!strcmp(name, "lz4"))
+		*to = UPDATE_LZ4;
 	else if (!strcmp(name, "none"))
 		*to = UPDATE_NONE;
 	else
 		return usage_error("diff",
 				   "--compression is '%s', expected "
-				   "zstd or none",
+				   "zstd, lz4 or none",
 				   name);
 	return 0;
 }
@@ -131,14 +141,19 @@ static int check_v1(const struct diff_options *o)
 					   "of it");
 	if (o->prefix_size < MIN_PREFIX || o->prefix_size > UPDATE1_MAX_CHUNK)
 		return usage_error("diff", "--prefix-size must be 1K to 1M");
+	if (o->merge_percent &&
+	    (o->merge_percent < 100 || o->merge_percent > MOST_PERCENT))
+		return usage_error("diff", "--merge-writes must be 100 to %u",
+				   MOST_PERCENT);
 	return 0;
 }
 
 static int check_v0(const struct texts *t)
 {
-	if (t->piece || t->prefix || t->explain)
-		return usage_error("diff", "--piece-size, --prefix-size and "
-					   "--explain need --format 1");
+	if (t->piece || t->prefix || t->merge || t->explain)
+		return usage_error("diff", "--piece-size, --prefix-size, "
+					   "--merge-writes and --explain need "
+					   "--format 1");
 	return 0;
 }
 
@@ -180,6 +195,12 @@ static int read_options(const struct texts *t, struct diff_options *o)
 		if (!o->threads)
 			o->threads = MAX_THREADS + 1;
 	}
+	o->merge_percent = USUAL_PERCENT;
+	if (t->merge) {
+		o->merge_percent = parse_size(t->merge);
+		if (!o->merge_percent)
+			o->merge_percent = MOST_PERCENT + 1;
+	}
 	if (parse_compression(t->compression, &o->compression) ||
 	    check_common(o))
 		return 2;
@@ -194,17 +215,20 @@ static int read_options(const struct texts *t, struct diff_options *o)
 
 int cmd_diff(int argc, char **argv)
 {
-	struct texts t = { .format = "0", .compression = "zstd" };
+	/* The published tool, whose name a link may have, makes its own. */
+	struct texts t = { .format = strcmp(argv[0], "diff") ? "0" : "1",
+			   .compression = "zstd" };
 	const struct opt opts[] = {
 		{ "output", 'o', &t.out, NULL },
 		{ "format", 0, &t.format, NULL },
 		{ "block-size", 0, &t.block, NULL },
 		{ "chunk-size", 0, &t.chunk, NULL },
-		{ "compression", 0, &t.compression, NULL },
+		{ "compression", 'a', &t.compression, NULL },
 		{ "level", 0, &t.level, NULL },
 		{ "threads", 0, &t.threads, NULL },
 		{ "piece-size", 0, &t.piece, NULL },
 		{ "prefix-size", 0, &t.prefix, NULL },
+		{ "merge-writes", 0, &t.merge, NULL },
 		{ "explain", 0, NULL, &t.explain },
 		{ 0 },
 	};

@@ -47,17 +47,20 @@ static void show_chunks(const struct plan *plan)
 		       prefix / 1024.0 / plan->n_chunks);
 }
 
+/* All that the merge writes: what changes, what it saves, its records. */
 static void show_merge(const struct plan *plan)
 {
-	uint64_t saved = 0;
+	uint64_t changed = plan_changed(plan), saved = plan_saved(plan);
+	uint64_t records = plan_records(plan), all = changed + saved + records;
 
-	for (uint32_t i = 0; i < plan->n_saves; i++)
-		saved += plan->saves[i].blocks;
 	printf("merge      %9u epochs, %s; %.1f KiB saved aside, in an area of "
 	       "%.1f KiB\n",
-	       plan->n_epochs, plan->order,
-	       saved * plan_block_size(plan) / 1024.0,
+	       plan->n_epochs, plan->order, saved / 1024.0,
 	       (double)plan->save_blocks * plan_block_size(plan) / 1024);
+	printf("writes     %12.1f KiB: %.1f changed, %.1f saved, %.1f of "
+	       "records; %.2f of what changes\n",
+	       all / 1024.0, changed / 1024.0, saved / 1024.0, records / 1024.0,
+	       changed ? (double)all / changed : 0);
 }
 
 void diff_explain(const struct plan *plan)

@@ -12,7 +12,8 @@
 #include "err.h"
 
 #define NONE	    UINT32_MAX
-#define ENOUGH	    24 /* seeds in common, of some 256 in 4 KiB */
+#define ENOUGH	    24	/* seeds in common, of some 256 in 4 KiB */
+#define NEAR	    128 /* stored blocks between a block and its last follower */
 #define SLOT_BITS   22
 #define SEED_PLACES 24
 
@@ -29,6 +30,7 @@ struct grouper {
 	uint32_t *votes;	/* by number, zero between two blocks */
 	uint32_t *voted;	/* for which, one a seed */
 	uint32_t *first, *next; /* those that follow a block: a list */
+	uint32_t *root;		/* by number: who follows nobody, at the end */
 	uint32_t *order;	/* numbers as they fill the chunks */
 	uint32_t *place;	/* by number: where in the order */
 	struct seed *seeds;
@@ -88,6 +90,10 @@ static void find_followed(struct grouper *g, uint32_t number,
 		if (!in_old(g, g->seeds[i].hash))
 			g->seeds[kept++] = g->seeds[i];
 	*followed = resembles(g, number, kept);
+	/* A row of reads would else need chunks again that it has left. */
+	if (*followed != NONE && number - g->root[*followed] > NEAR)
+		*followed = NONE;
+	g->root[number] = *followed == NONE ? number : g->root[*followed];
 }
 
 static void link_blocks(struct grouper *g, uint32_t *followed)
@@ -238,13 +244,14 @@ int plan_group(struct plan *plan, const struct index *index)
 	g.votes = calloc(n, sizeof(*g.votes));
 	g.first = malloc(n * sizeof(*g.first));
 	g.next = malloc(n * sizeof(*g.next));
+	g.root = malloc(n * sizeof(*g.root));
 	g.order = malloc(n * sizeof(*g.order));
 	g.place = malloc(n * sizeof(*g.place));
 	g.seeds = calloc(plan_block_size(plan), sizeof(*g.seeds));
 	g.voted = calloc(plan_block_size(plan), sizeof(*g.voted));
 	g.block = malloc(plan_block_size(plan));
 	if (followed && stack && g.slots && g.votes && g.first && g.next &&
-	    g.order && g.place && g.seeds && g.voted && g.block)
+	    g.root && g.order && g.place && g.seeds && g.voted && g.block)
 		r = group(&g, followed, stack);
 	else
 		r = error("out of memory for the chunks");
@@ -254,6 +261,7 @@ int plan_group(struct plan *plan, const struct index *index)
 	free(g.votes);
 	free(g.first);
 	free(g.next);
+	free(g.root);
 	free(g.order);
 	free(g.place);
 	free(g.seeds);

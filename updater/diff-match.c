@@ -316,4 +316,5 @@ void plan_free(struct plan *plan)
 	free(plan->stored);
 	free(plan->extents);
 	free(plan->saves);
+	free(plan->lost);
 }

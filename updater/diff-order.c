@@ -10,43 +10,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "diff-plan.h"
+#include "diff-order.h"
 #include "err.h"
 #include "progress.h"
 
-#define NONE	     UINT32_MAX
 #define PIECE	     (1u << 20) /* bytes of a copy in one step, at most */
 #define SMALL_ONES   (1u << 18) /* most pieces of what moves by a little */
 #define MOST_TURNS   256
 #define MOST_EXTENTS (UPDATE1_MAX_DIR / 16)
-#define EPOCH_COST   (64u << 10)	     /* as bytes written */
-#define EPOCH_MOST   (UPDATE1_MAX_EPOCH / 2) /* the saves of the next fit too */
-#define LOOK_BACK    512		     /* steps of an epoch, at most */
+#define LOOK_BACK    512 /* steps of an epoch, at most */
 
-/* Lists by owner, one behind the other: those of o from start[o] on. */
-struct lists {
-	uint32_t *start;
-	uint32_t *items;
-};
-
-struct sorter {
-	struct plan *plan;
-	uint64_t old_blocks;
-	uint32_t n;		 /* steps */
-	uint32_t *step_of;	 /* by extent */
-	uint32_t *writer;	 /* step, by old block; or NONE */
-	uint64_t *bytes;	 /* written, by step */
-	struct lists extents;	 /* of a step */
-	struct lists readers;	 /* of an old block: steps */
-	struct lists before;	 /* steps that a step should come after */
-	uint32_t *order, *place; /* step by place, place by step */
-	uint64_t *best;		 /* cost of the steps before a place */
-	uint32_t *cut;		 /* the cut before it, for that cost */
-	uint32_t *level; /* by step: steps in a row that come before it */
-	uint32_t *epoch; /* by step, when all is decided */
-};
-
-static void lists_free(struct lists *lists)
+void lists_free(struct lists *lists)
 {
 	free(lists->start);
 	free(lists->items);
@@ -110,9 +84,8 @@ static int split_extents(struct plan *plan)
 	return 0;
 }
 
-/* Sorts items by owner: @owner(i) < owners for every i < n. */
-static int make_lists(struct lists *lists, uint32_t owners,
-		      const uint32_t *owner, const uint32_t *item, uint32_t n)
+int make_lists(struct lists *lists, uint32_t owners, const uint32_t *owner,
+	       const uint32_t *item, uint32_t n)
 {
 	lists->start = calloc((size_t)owners + 2, sizeof(uint32_t));
 	lists->items = malloc(((size_t)n + 1) * sizeof(uint32_t));
@@ -492,18 +465,33 @@ static uint32_t count_cuts(const struct sorter *s)
 	return n;
 }
 
-/* Writes the epochs into the extents. */
-static void set_epochs(struct sorter *s)
+/* From the cuts: the epoch of every step. */
+static void number_epochs(struct sorter *s)
 {
-	struct plan *plan = s->plan;
 	uint32_t epoch = count_cuts(s);
 
-	plan->n_epochs = epoch;
+	s->n_epochs = epoch;
 	for (uint32_t at = s->n; at; at = s->cut[at]) {
 		epoch--;
 		for (uint32_t i = s->cut[at]; i < at; i++)
 			s->epoch[s->order[i]] = epoch;
 	}
+}
+
+/* Those of an order that is there already. */
+static void take_epochs(struct sorter *s)
+{
+	s->n_epochs = s->plan->n_epochs;
+	for (uint32_t i = 0; i < s->plan->n_extents; i++)
+		s->epoch[s->step_of[i]] = s->plan->extents[i].epoch;
+}
+
+/* Writes the epochs into the extents. */
+static void set_epochs(struct sorter *s)
+{
+	struct plan *plan = s->plan;
+
+	plan->n_epochs = s->n_epochs;
 	for (uint32_t i = 0; i < plan->n_extents; i++) {
 		struct plan_extent *e = &plan->extents[i];
 
@@ -606,6 +594,9 @@ static int fill_saves(struct sorter *s)
 	struct plan *plan = s->plan;
 	uint32_t gap = 0;
 
+	free(plan->saves);
+	plan->saves = NULL;
+	plan->save_blocks = 0;
 	plan->n_saves = make_saves(s, gap);
 	while (plan->n_saves > UPDATE1_MAX_SAVES &&
 	       gap < UPDATE1_MAX_EXTENT >> plan->block_bits) {
@@ -753,12 +744,24 @@ static int allocate_orders(struct sorter *s)
 	return 0;
 }
 
+static int find_epochs(struct sorter *s)
+{
+	if (s->plan->n_epochs) {
+		take_epochs(s);
+		return 0;
+	}
+	choose_order(s);
+	number_epochs(s);
+	return settle_epochs(s);
+}
+
 static int sort_steps(struct sorter *s)
 {
 	if (split_extents(s->plan) || make_steps(s) || note_writers(s) ||
 	    note_readers(s) || note_before(s) || allocate_orders(s))
 		return -1;
-	choose_order(s);
+	if (find_epochs(s))
+		return -1;
 	set_epochs(s);
 	if (fill_saves(s) || place_saves(s->plan))
 		return -1;

@@ -206,14 +206,20 @@ static void worker_end(struct worker *w)
 	free(w->frame);
 }
 
-/* The next chunk for a thread, or NULL. */
+/* The next chunk for a thread, or NULL. Those that are stored are done. */
 static struct plan_chunk *take(struct pool *pool)
 {
+	const struct plan *plan = pool->plan;
 	struct plan_chunk *chunk = NULL;
 
 	pthread_mutex_lock(&pool->lock);
-	if (!pool->failed && pool->next < pool->plan->n_chunks)
-		chunk = &pool->plan->chunks[pool->next++];
+	for (; pool->next < plan->n_chunks && plan->chunks[pool->next].stored;
+	     pool->next++)
+		pool->done++;
+	if (!pool->failed && pool->next < plan->n_chunks)
+		chunk = &plan->chunks[pool->next++];
+	else
+		pthread_cond_signal(&pool->finished);
 	pthread_mutex_unlock(&pool->lock);
 	return chunk;
 }

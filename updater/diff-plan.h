@@ -5,7 +5,8 @@
  * steps, in this order: plan_match() says what every block is made of,
  * plan_group() puts the blocks to store into chunks, plan_pack() chooses the
  * old bytes that each chunk leans on and compresses it, plan_order() puts
- * everything into epochs.
+ * everything into epochs. If then the merge writes too much, plan_lighten()
+ * takes old bytes away from chunks.
  */
 #ifndef BOWLINE_DIFF_PLAN_H
 #define BOWLINE_DIFF_PLAN_H
@@ -61,6 +62,10 @@ struct plan {
 	struct update1_save *saves; /* by old */
 	uint32_t n_saves, n_epochs, save_blocks;
 	const char *order; /* the one that was chosen */
+	/* By old block: the epoch from which on nothing may lean on it, or
+	 * UINT32_MAX; NULL while there are no epochs.
+	 */
+	uint32_t *lost;
 };
 
 static inline uint32_t plan_block_size(const struct plan *plan)
@@ -78,8 +83,21 @@ static inline uint64_t plan_blocks(const struct plan *plan,
 /* All of these: 0, or -1 after error(). */
 int plan_match(struct plan *plan, const struct index *index);
 int plan_group(struct plan *plan, const struct index *index);
+/* Only the chunks that are not stored yet. */
 int plan_pack(struct plan *plan, const struct index *index);
 int plan_order(struct plan *plan);
+/*
+ * After plan_order(), and does it again: no chunk leans on what costs a save
+ * and gives least, so that the merge writes at most @percent of what changes,
+ * as far as that is in the power of chunks.
+ */
+int plan_lighten(struct plan *plan, const struct index *index,
+		 uint32_t percent);
+
+/* What the merge writes beside what changes: saves and records, in bytes. */
+uint64_t plan_saved(const struct plan *plan);
+uint64_t plan_records(const struct plan *plan);
+uint64_t plan_changed(const struct plan *plan);
 
 /* Block @block of the new image, zeros behind the image's end. */
 void plan_get_block(const struct plan *plan, uint64_t block, uint8_t *to);

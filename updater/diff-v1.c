@@ -272,13 +272,21 @@ static int write_directory(struct writer *w)
 
 /* ---- superblock ---------------------------------------------------------- */
 
-static uint64_t changed_blocks(const struct plan *plan)
+/* What a chunk leans on at most: readers take memory for so much. */
+static uint32_t largest_prefix(const struct plan *plan)
 {
-	uint64_t n = 0;
+	uint32_t most = 0;
 
-	for (uint32_t i = 0; i < plan->n_extents; i++)
-		n += plan->extents[i].blocks;
-	return n;
+	for (uint32_t i = 0; i < plan->n_chunks; i++) {
+		const struct plan_chunk *chunk = &plan->chunks[i];
+		uint32_t bytes = 0;
+
+		for (uint32_t k = 0; k < chunk->n_ranges; k++)
+			bytes += chunk->ranges[k].len;
+		if (bytes > most)
+			most = bytes;
+	}
+	return most;
 }
 
 static void fill_super(const struct writer *w, struct update1_super *super,
@@ -291,7 +299,7 @@ static void fill_super(const struct writer *w, struct update1_super *super,
 	super->version = UPDATE_VERSION_1;
 	super->block_bits = plan->block_bits;
 	super->chunk_bytes = cpu_to_le32(plan->chunk_bytes);
-	super->prefix_bytes = cpu_to_le32(plan->prefix_bytes);
+	super->prefix_bytes = cpu_to_le32(largest_prefix(plan));
 	super->piece_bytes = cpu_to_le32(plan->piece_bytes);
 	super->stored_bytes = cpu_to_le32(w->stored);
 	super->n_epochs = cpu_to_le32(plan->n_epochs);
@@ -304,7 +312,7 @@ static void fill_super(const struct writer *w, struct update1_super *super,
 	super->n_saves = cpu_to_le32(plan->n_saves);
 	super->dir_crc = cpu_to_le32(w->dir_crc);
 	super->save_blocks = cpu_to_le32(plan->save_blocks);
-	super->changed = cpu_to_le64(changed_blocks(plan));
+	super->changed = cpu_to_le64(plan_changed(plan) >> plan->block_bits);
 }
 
 /* The identity is the hash of all the rest, the checksum is over it too. */
@@ -345,7 +353,7 @@ static int write_body(struct writer *w, struct update1_super *super)
 	return pad(w);
 }
 
-static int make_plan(struct plan *plan)
+static int make_plan(struct plan *plan, uint32_t merge_percent)
 {
 	struct index index;
 	int r;
@@ -357,8 +365,14 @@ static int make_plan(struct plan *plan)
 		r = plan_group(plan, &index);
 	if (!r)
 		r = plan_pack(plan, &index);
+	if (!merge_percent)
+		index_free(&index);
+	if (!r)
+		r = plan_order(plan);
+	if (!r && merge_percent)
+		r = plan_lighten(plan, &index, merge_percent);
 	index_free(&index);
-	return r ? -1 : plan_order(plan);
+	return r;
 }
 
 static int write_file(struct plan *plan, const char *out, struct hashes *hashes,
@@ -378,7 +392,7 @@ static int write_file(struct plan *plan, const char *out, struct hashes *hashes,
 		r = outfile_write(&w.file, 0, &super, sizeof(super));
 	}
 	result->blocks = plan_blocks(plan, plan->new);
-	result->changed = changed_blocks(plan);
+	result->changed = plan_changed(plan) >> plan->block_bits;
 	result->size = w.pos;
 	return outfile_end(&w.file, r);
 }
@@ -392,7 +406,7 @@ static int make_between(struct plan *plan, const char *out,
 
 	if (pthread_create(&hashes.thread, NULL, hash_images, &hashes))
 		return error("cannot start a thread");
-	r = make_plan(plan);
+	r = make_plan(plan, options->merge_percent);
 	if (!r)
 		r = write_file(plan, out, &hashes, result);
 	if (hashes.thread)

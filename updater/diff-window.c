@@ -51,6 +51,7 @@ struct window {
 	const struct plan *plan;
 	const struct index *index;
 	uint32_t max_regions;
+	uint32_t epoch; /* of the chunk, if plan->lost counts */
 	struct seed *seeds;
 	struct vote *votes;
 	uint64_t *regions;
@@ -150,6 +151,19 @@ static int compare_u64(const void *a, const void *b)
 	return *x < *y ? -1 : *x > *y;
 }
 
+/* Is any of these old bytes one that the chunk must not lean on? */
+static bool is_lost(const struct window *w, uint64_t from, uint64_t to)
+{
+	uint64_t block = from >> w->plan->block_bits;
+
+	if (!w->plan->lost)
+		return false;
+	for (; block << w->plan->block_bits < to; block++)
+		if (w->plan->lost[block] <= w->epoch)
+			return true;
+	return false;
+}
+
 /* Votes of one block of the chunk, read with a little of what is around it. */
 static uint32_t vote(struct window *w, uint64_t block, uint32_t *n_seeds,
 		     struct vote *votes)
@@ -167,9 +181,10 @@ static uint32_t vote(struct window *w, uint64_t block, uint32_t *n_seeds,
 		places = index_find(w->index, w->seeds[i].hash, found,
 				    SEED_PLACES);
 		for (uint32_t p = 0; p < places; p++)
-			votes[votes_n++] =
-				(struct vote){ found[p] >> REGION_BITS,
-					       *n_seeds + i };
+			if (!is_lost(w, found[p], found[p] + 1))
+				votes[votes_n++] =
+					(struct vote){ found[p] >> REGION_BITS,
+						       *n_seeds + i };
 	}
 	*n_seeds += n;
 	return votes_n;
@@ -247,6 +262,16 @@ static void note_grams(struct window *w, const uint8_t *chunk, uint32_t len)
 	}
 }
 
+/* May the segment be in the prefix, with its margins? */
+static bool may_use(const struct window *w, uint64_t segment)
+{
+	uint64_t from = segment << SEGMENT_BITS, size = w->plan->old->size;
+	uint64_t to = from + (1 << SEGMENT_BITS) + MARGIN;
+
+	return !is_lost(w, from > MARGIN ? from - MARGIN : 0,
+			to < size ? to : size);
+}
+
 /* The segment's strings that the chunk has; not a set if they are too few. */
 static void add_segment(struct window *w, const uint8_t *chunk,
 			uint64_t segment, uint64_t end)
@@ -283,7 +308,9 @@ static void sets_of_segments(struct window *w, const uint8_t *chunk)
 		from = from > done ? from : done;
 		to = to < last ? to : last;
 		for (; from < to; from += 1 << SEGMENT_BITS)
-			add_segment(w, chunk, from >> SEGMENT_BITS, last);
+			if (may_use(w, from >> SEGMENT_BITS))
+				add_segment(w, chunk, from >> SEGMENT_BITS,
+					    last);
 		done = from > done ? from : done;
 	}
 }
@@ -357,9 +384,11 @@ static uint32_t close_gaps(const struct window *w, struct update1_range *ranges,
 
 	for (uint32_t i = 1; i < n; i++) {
 		struct update1_range *last = &ranges[kept];
-		uint64_t gap = ranges[i].offset - last->offset - last->len;
+		uint64_t end = last->offset + last->len;
+		uint64_t gap = ranges[i].offset - end;
 
-		if (gap > CLOSE_GAP || bytes + gap > w->plan->prefix_bytes) {
+		if (gap > CLOSE_GAP || bytes + gap > w->plan->prefix_bytes ||
+		    is_lost(w, end, ranges[i].offset)) {
 			ranges[++kept] = ranges[i];
 			continue;
 		}
@@ -374,6 +403,7 @@ uint32_t window_choose(struct window *w, const struct plan_chunk *chunk,
 {
 	uint32_t len = chunk->n_blocks << w->plan->block_bits, n, prefix;
 
+	w->epoch = chunk->epoch;
 	choose_regions(w, chunk);
 	note_grams(w, bytes, len);
 	sets_of_segments(w, bytes);

@@ -11,8 +11,8 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-#include <zstd.h>
 
+#include "diff-codec.h"
 #include "diff.h"
 #include "err.h"
 #include "outfile.h"
@@ -50,7 +50,6 @@ struct ring {
 struct maker {
 	const struct diff_options *options;
 	uint32_t block_bits;
-	size_t packed_max;
 	struct dev *old, *new;
 	const char *out;
 	struct outfile file;
@@ -83,46 +82,19 @@ static int write_out(struct maker *m, const void *data, size_t len)
 	return 0;
 }
 
-/* Compressed with a checksum, so that a flipped bit is found when read. */
-static ZSTD_CCtx *compressor(const struct diff_options *options)
-{
-	ZSTD_CCtx *zstd = ZSTD_createCCtx();
-
-	if (!zstd)
-		return NULL;
-	ZSTD_CCtx_setParameter(zstd, ZSTD_c_compressionLevel, options->level);
-	ZSTD_CCtx_setParameter(zstd, ZSTD_c_checksumFlag, 1);
-	return zstd;
-}
-
-/* Bytes written to @to, or 0 after error(). */
-static size_t compress(const struct diff_options *options, ZSTD_CCtx *zstd,
-		       void *to, size_t room, const void *from, size_t size)
-{
-	size_t n;
-
-	if (options->compression == UPDATE_NONE) {
-		memcpy(to, from, size);
-		return size;
-	}
-	n = zstd ? ZSTD_compress2(zstd, to, room, from, size) : 0;
-	if (!n || ZSTD_isError(n)) {
-		error("cannot compress %zu bytes: %s", size,
-		      n ? ZSTD_getErrorName(n) : "out of memory");
-		return 0;
-	}
-	return n;
-}
-
-static void compress_job(struct maker *m, ZSTD_CCtx *zstd, struct job *job)
+/* A thread without memory for a packer fails its jobs. */
+static void compress_job(struct maker *m, struct packer *packer,
+			 struct job *job)
 {
 	struct ring *ring = &m->ring;
 
 	job->state = JOB_BUSY;
 	pthread_mutex_unlock(&ring->lock);
-	job->packed_size =
-		compress(m->options, zstd, job->packed, m->packed_max, job->raw,
-			 (size_t)job->blocks << m->block_bits);
+	if (packer)
+		job->packed_size = pack(packer, job->packed, job->raw,
+					(size_t)job->blocks << m->block_bits);
+	else
+		error("out of memory for a thread");
 	pthread_mutex_lock(&ring->lock);
 	job->state = job->packed_size ? JOB_DONE : JOB_FAILED;
 	pthread_cond_broadcast(&ring->changed);
@@ -132,7 +104,7 @@ static void *worker(void *arg)
 {
 	struct maker *m = arg;
 	struct ring *ring = &m->ring;
-	ZSTD_CCtx *zstd = compressor(m->options);
+	struct packer *packer = packer_new(m->options);
 
 	pthread_mutex_lock(&ring->lock);
 	while (!ring->stop) {
@@ -143,10 +115,10 @@ static void *worker(void *arg)
 			continue;
 		}
 		ring->work = (ring->work + 1) % ring->n;
-		compress_job(m, zstd, job);
+		compress_job(m, packer, job);
 	}
 	pthread_mutex_unlock(&ring->lock);
-	ZSTD_freeCCtx(zstd);
+	packer_free(packer);
 	return NULL;
 }
 
@@ -340,13 +312,12 @@ static int add_sentinel(struct maker *m)
 static int write_directory(struct maker *m, struct update_super *super)
 {
 	size_t size = m->n * sizeof(*m->entries), packed = 0;
-	size_t room = ZSTD_compressBound(size);
-	ZSTD_CCtx *zstd = compressor(m->options);
-	void *to = malloc(room);
+	struct packer *packer = packer_new(m->options);
+	void *to = malloc(pack_bound(size));
 	int r = -1;
 
-	if (to)
-		packed = compress(m->options, zstd, to, room, m->entries, size);
+	if (to && packer)
+		packed = pack(packer, to, m->entries, size);
 	else
 		error("out of memory for the directory");
 	super->dir_offset = cpu_to_le64(m->pos);
@@ -355,8 +326,21 @@ static int write_directory(struct maker *m, struct update_super *super)
 	if (packed)
 		r = write_out(m, to, packed);
 	free(to);
-	ZSTD_freeCCtx(zstd);
+	packer_free(packer);
 	return r;
+}
+
+static const char *compression_name(enum update_compression compression)
+{
+	switch (compression) {
+	case UPDATE_NONE:
+		return "none";
+	case UPDATE_ZSTD:
+		return "zstd";
+	case UPDATE_LZ4:
+		return "lz4";
+	}
+	return "";
 }
 
 static void fill_super(const struct maker *m, struct update_super *super)
@@ -368,8 +352,7 @@ static void fill_super(const struct maker *m, struct update_super *super)
 	super->version = UPDATE_VERSION_0;
 	super->block_bits = m->block_bits;
 	super->chunk_blocks = cpu_to_le32(o->chunk_size / o->block_size);
-	strcpy(super->compression,
-	       o->compression == UPDATE_ZSTD ? "zstd" : "none");
+	strcpy(super->compression, compression_name(o->compression));
 }
 
 /* The superblock goes last: without it the file is no diff. */
@@ -413,7 +396,7 @@ static int make_jobs(struct maker *m, unsigned int n)
 		job->raw = malloc(o->chunk_size);
 		job->sums = calloc(o->chunk_size / o->block_size,
 				   sizeof(*job->sums));
-		job->packed = malloc(m->packed_max);
+		job->packed = malloc(pack_bound(o->chunk_size));
 		if (!job->raw || !job->sums || !job->packed)
 			return -1;
 	}
@@ -484,7 +467,6 @@ static int make_between(struct maker *m, struct diff_result *result)
 	if (!dev_size(m->new))
 		return error("'%s' is empty", dev_name(m->new));
 	m->block_bits = __builtin_ctz(m->options->block_size);
-	m->packed_max = ZSTD_compressBound(m->options->chunk_size);
 	r = make_file(m);
 	result->blocks = ((dev_size(m->new) - 1) >> m->block_bits) + 1;
 	result->changed = m->n ? m->n - 1 : 0;
@@ -521,31 +503,17 @@ struct reader {
 };
 
 /* Exactly @size bytes are wanted, or at least @size where @most is larger. */
-static int unpack(struct reader *rd, enum update_compression compression,
-		  void *to, size_t size, size_t most, const void *from,
-		  size_t len)
+static int unpack_whole(struct reader *rd, enum update_compression compression,
+			void *to, size_t size, size_t most, const void *from,
+			size_t len)
 {
-	size_t n = 0;
+	size_t n = unpack(compression, dev_name(rd->dev), to, most, from, len);
 
-	switch (compression) {
-	case UPDATE_NONE:
-		n = len < most ? len : most;
-		memcpy(to, from, n);
-		break;
-	case UPDATE_ZSTD:
-		n = ZSTD_decompress(to, most, from, len);
-		if (ZSTD_isError(n))
-			return error("'%s': %s", dev_name(rd->dev),
-				     ZSTD_getErrorName(n));
-		break;
-	case UPDATE_LZ4:
-		return error("'%s': lz4 is read by the kernel only",
-			     dev_name(rd->dev));
-	}
-	if (n < size)
-		return error("'%s': %zu bytes decompressed, expected %zu",
-			     dev_name(rd->dev), n, size);
-	return 0;
+	if (n >= size)
+		return 0;
+	return n ? error("'%s': %zu bytes decompressed, expected %zu",
+			 dev_name(rd->dev), n, size)
+		 : -1;
 }
 
 static int load_chunk(struct reader *rd, uint32_t c)
@@ -557,8 +525,8 @@ static int load_chunk(struct reader *rd, uint32_t c)
 		return 0;
 	rd->loaded = UINT32_MAX;
 	if (dev_read(rd->dev, chunk->src, rd->packed, len) ||
-	    unpack(rd, rd->dir.compression, rd->raw, chunk->need,
-		   rd->dir.chunk_bytes, rd->packed, len))
+	    unpack_whole(rd, rd->dir.compression, rd->raw, chunk->need,
+			 rd->dir.chunk_bytes, rd->packed, len))
 		return error("'%s': chunk %u at byte %llu is bad",
 			     dev_name(rd->dev), c,
 			     (unsigned long long)chunk->src);
@@ -580,8 +548,8 @@ static struct update_dirent *load_entries(struct reader *rd,
 	else
 		r = dev_read(rd->dev, g->dir_offset, packed, g->dir_packed);
 	if (!r)
-		r = unpack(rd, g->compression, entries, size, size, packed,
-			   g->dir_packed);
+		r = unpack_whole(rd, g->compression, entries, size, size,
+				 packed, g->dir_packed);
 	free(packed);
 	if (r) {
 		plat_free(entries);

@@ -20,13 +20,14 @@
 struct diff_options {
 	uint32_t block_size; /* bytes, a power of two, 512 to chunk_size */
 	uint32_t chunk_size; /* bytes, blocks, up to UPDATE_MAX_CHUNK */
-	enum update_compression compression; /* UPDATE_NONE or UPDATE_ZSTD */
-	int level;			     /* of zstd, 1 to 22 */
+	enum update_compression compression;
+	int level;	      /* of zstd, 1 to 22 */
 	unsigned int threads; /* compressing ones; 0 = one a CPU */
 	/* format version 1 only */
-	uint32_t piece_size;  /* bytes of a chunk that decode alone, blocks */
-	uint32_t prefix_size; /* old bytes that a chunk may lean on */
-	int explain;	      /* says what the diff consists of */
+	uint32_t piece_size;	/* bytes of a chunk that decode alone, blocks */
+	uint32_t prefix_size;	/* old bytes that a chunk may lean on */
+	uint32_t merge_percent; /* of what changes, to be written; 0: any */
+	int explain;		/* says what the diff consists of */
 };
 
 struct diff_result {

@@ -26,8 +26,10 @@ format 1 passed `bowline apply --check`.
   files behind it. `in-place`: the old image, updated. `squashfs`: with zstd.
 - `zstd -19` is the whole new image, compressed with `--long=31`; `zstd
   --patch-from` has level 19 and `--long=31`; the source window of xdelta3 is the
-  image. A tool that takes more than 15 minutes for a pair is left out.
-- The chunks of format 1 are 64 KiB, and 256 KiB where it says so. The general
+  image. A tool that takes more than 15 minutes of processor time for a pair is
+  left out.
+- The chunks of format 1 are 64 KiB, and 256 KiB where it says so; what its merge
+  writes is bounded as usual (`--merge-writes`). The general
   tools need the whole old image to decode; a chunk stands alone.
 - A dash is what was not measured yet, and no pair is judged before all general
   tools were tried on it. Times and memory depend on the machine and on

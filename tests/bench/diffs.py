@@ -1,23 +1,26 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""diffs.py FOLDER... | --cached: sizes of diffs between pairs of images.
+"""diffs.py [--cached] [--tool NAME] FOLDER...: sizes of diffs of image pairs.
 
 Every folder has old.img and new.img (scripts/pairs.sh). Each tool makes a diff
 of each pair, and the new image from it again, which must be right. What was
 measured stays in the cache, by pair, tool and the tool's version, so a run goes
-on where the last one ended; --cached measures nothing. Writes
-docs/bench-diff.md and docs/bench-diff.svg.
+on where the last one ended; --cached measures nothing, --tool measures one of
+them. Writes docs/bench-diff.md and docs/bench-diff.svg, but not for one tool.
 """
 
+import argparse
 import dataclasses
 import filecmp
 import hashlib
 import json
 import os
 import pathlib
+import resource
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 
 import diffreport
@@ -26,7 +29,7 @@ TOP = pathlib.Path(__file__).resolve().parents[2]
 BOWLINE = TOP / "out/host/bowline"
 CACHE = TOP / "out/cache/bench-diff"
 WORK = TOP / "out/bench-diff"
-MINUTES = 15  # what a tool may take for one pair
+MINUTES = 15  # of processor time, what a tool may take for one pair
 
 
 @dataclasses.dataclass
@@ -51,12 +54,12 @@ TOOLS = [
     Tool("bsdiff", "bsdiff OLD NEW DIFF", "bspatch OLD NEW DIFF",
          "dpkg-query -W bsdiff"),
     Tool("format 0", "BOWLINE diff --format 0 OLD NEW -o DIFF",
-         "BOWLINE apply OLD DIFF -o NEW", "sha256sum BOWLINE"),
+         "BOWLINE apply OLD DIFF -o NEW", ""),
     Tool("format 1", "BOWLINE diff --format 1 OLD NEW -o DIFF",
-         "BOWLINE apply OLD DIFF -o NEW", "sha256sum BOWLINE"),
+         "BOWLINE apply OLD DIFF -o NEW", ""),
     Tool("format 1, 256 KiB",
          "BOWLINE diff --format 1 --chunk-size 256K OLD NEW -o DIFF",
-         "BOWLINE apply OLD DIFF -o NEW", "sha256sum BOWLINE"),
+         "BOWLINE apply OLD DIFF -o NEW", ""),
 ]
 
 
@@ -73,26 +76,36 @@ def words(text, files):
     return made
 
 
+def sources():
+    """What of the program makes and applies diffs."""
+    return sorted([*TOP.glob("updater/*diff*.[ch]"),
+                   *TOP.glob("updater/*apply*.[ch]"),
+                   *TOP.glob("updater/v1.[ch]"),
+                   *TOP.glob("kmod/dm-update-v1*.[ch]"),
+                   *TOP.glob("kmod/dm-update-dir.[ch]")])
+
+
 def version(tool):
+    """What a result is good for; of ours it is the sources' contents."""
+    if not tool.version:
+        text = b"".join(file.read_bytes() for file in sources())
+        return [hashlib.sha256(text).hexdigest()]
     return subprocess.run(words(tool.version, {}), check=True, text=True,
                           capture_output=True).stdout.split()[0:3]
+
+
+def limit_time():
+    resource.setrlimit(resource.RLIMIT_CPU, (60 * MINUTES, 60 * MINUTES + 5))
 
 
 def measured(command):
     """Wall and processor seconds and MiB of a command; None: too slow."""
     begun = time.monotonic()
     child = subprocess.Popen(command, stdout=subprocess.DEVNULL,
-                             stderr=subprocess.DEVNULL)
-
-    def stop(_number, _frame):
-        child.kill()
-
-    signal.signal(signal.SIGALRM, stop)
-    signal.setitimer(signal.ITIMER_REAL, 60 * MINUTES)
+                             stderr=subprocess.DEVNULL, preexec_fn=limit_time)
     _, status, used = os.wait4(child.pid, 0)
-    signal.setitimer(signal.ITIMER_REAL, 0)
     child.returncode = os.waitstatus_to_exitcode(status)
-    if child.returncode == -signal.SIGKILL:
+    if child.returncode == -signal.SIGXCPU:
         return None
     if child.returncode:
         raise SystemExit(f"status {child.returncode}: {' '.join(command)}")
@@ -101,8 +114,8 @@ def measured(command):
             "memory": used.ru_maxrss / 1024}
 
 
-def measure(tool, pair):
-    diff, back = WORK / "diff", WORK / "new.img"
+def measure(tool, pair, folder):
+    diff, back = folder / "diff", folder / "new.img"
     files = {"OLD": pair / "old.img", "NEW": pair / "new.img", "DIFF": diff}
     made = measured(words(tool.make, files))
     if made is None:
@@ -125,7 +138,8 @@ def cached(tool, pair, measuring):
     if not measuring:
         return None
     print(f"{pair.name}: {tool.name}", file=sys.stderr, flush=True)
-    result = measure(tool, pair)
+    with tempfile.TemporaryDirectory(dir=WORK) as folder:
+        result = measure(tool, pair, pathlib.Path(folder))
     file.write_text(json.dumps({"pair": pair.name, "tool": tool.name,
                                 "result": result}, indent=1))
     return result
@@ -136,17 +150,26 @@ def short(pair):
     return pair.name.removeprefix("pair-").rpartition("-")[0]
 
 
-def main(arguments):
-    measuring = "--cached" not in arguments
-    pairs = [pathlib.Path(a) for a in arguments if a != "--cached"]
-    for folder in (CACHE, WORK):
-        folder.mkdir(parents=True, exist_ok=True)
-    results = {short(pair): {tool.name: cached(tool, pair, measuring)
-                             for tool in TOOLS} for pair in pairs}
+def write_page(pairs, results):
     images = {short(pair): (pair / "new.img").stat().st_size
               for pair in pairs}
     (TOP / "docs/bench-diff.md").write_text(diffreport.page(images, results))
     (TOP / "docs/bench-diff.svg").write_text(diffreport.picture(results))
+
+
+def main(arguments):
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--cached", action="store_true")
+    parser.add_argument("--tool", choices=[tool.name for tool in TOOLS])
+    parser.add_argument("pairs", nargs="+", type=pathlib.Path)
+    given = parser.parse_args(arguments)
+    for folder in (CACHE, WORK):
+        folder.mkdir(parents=True, exist_ok=True)
+    results = {short(pair): {tool.name: cached(
+        tool, pair, not given.cached and given.tool in (None, tool.name))
+        for tool in TOOLS} for pair in given.pairs}
+    if not given.tool:
+        write_page(given.pairs, results)
     print(diffreport.summary(results))
 
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The arithmetic of make bench-diff, without its images."""
 
+import resource
 import xml.dom.minidom
 
 import pytest
@@ -69,10 +70,24 @@ def test_a_command_is_measured_and_stopped(monkeypatch):
     assert diffs.measured(["true"])["seconds"] < 10
     with pytest.raises(SystemExit):
         diffs.measured(["false"])
-    monkeypatch.setattr(diffs, "MINUTES", 1 / 60)
-    assert diffs.measured(["sleep", "20"]) is None
+    monkeypatch.setattr(diffs, "limit_time", lambda: resource.setrlimit(
+        resource.RLIMIT_CPU, (1, 6)))
+    assert diffs.measured(["sh", "-c", "while :; do :; done"]) is None
 
 
 def test_the_name_of_a_pair_has_no_key(tmp_path):
     pair = tmp_path / "pair-kernel-in-place-0123456789ab"
     assert diffs.short(pair) == "kernel-in-place"
+
+
+def test_our_results_are_those_of_the_sources(tmp_path, monkeypatch):
+    ours = next(tool for tool in diffs.TOOLS if tool.name == "format 1")
+    assert len(diffs.sources()) > 20
+    (tmp_path / "updater").mkdir()
+    monkeypatch.setattr(diffs, "TOP", tmp_path)
+    (tmp_path / "updater/diff-pack.c").write_text("one")
+    one = diffs.version(ours)
+    (tmp_path / "updater/main.c").write_text("another")
+    assert diffs.version(ours) == one
+    (tmp_path / "updater/diff-pack.c").write_text("two")
+    assert diffs.version(ours) != one

@@ -187,3 +187,81 @@ def test_an_image_cut_short_meanwhile_is_named(images, tmp_path):
     assert child.returncode == 1
     assert f"bowline: cannot read image '{old}'" in said
     assert not (tmp_path / "diff").exists()
+
+
+@pytest.mark.parametrize("compression", ["zstd", "lz4", "none"])
+def test_the_published_spelling(images, compression, tmp_path):
+    tool = tmp_path / "update-diff"
+    tool.symlink_to(BOWLINE)
+    old, new = images / "old-rebuilt.img", images / "new-rebuilt.img"
+    run(tool, old, new, "-o", tmp_path / "diff", "-a", compression)
+    with open(tmp_path / "diff", "rb") as file:
+        assert file.read(32) == (b"update\0\0\0\x0c\0\0\x10\0\0\0" +
+                                 compression.encode().ljust(16, b"\0"))
+    run(BOWLINE, "apply", old, tmp_path / "diff", "-o", tmp_path / "made")
+    assert filecmp.cmp(tmp_path / "made", new, False)
+
+
+LETTERS = bytes(b"acgt"[i % 4] for i in range(256))
+
+
+def modules(code):
+    """Files of one kind, and later versions of them in another order: every
+    file moves, and has a change every few hundred bytes. @code makes them out
+    of noise."""
+    shared = code(noise(40000, 90))
+    old, new = {}, {}
+    for i in range(60):
+        body = code(noise(60000 + i % 7 * 9000, i)) + \
+            shared[i * 500 % 20000:][:20000]
+        edited = bytearray(body)
+        for at in range(i, len(edited), 900):
+            edited[at] ^= 255
+        grown = code(noise(i % 5 * 3500, 190 + i))
+        old[f"lib/{i:02}.ko"] = body
+        new[f"lib/{i * 37 % 60 + i % 3 * 7:03}-{i}.ko"] = \
+            bytes(edited) + grown if i % 2 else bytes(edited[:-len(grown) - 1])
+    return old, new
+
+
+def images_of(folder, code):
+    for name, files in zip(("old", "new"), modules(code)):
+        write_tree(folder / name, files)
+        ext4(folder / name, folder / f"{name}-rebuilt.img")
+
+
+@pytest.fixture(scope="module")
+def moved(tmp_path_factory):
+    """Files of few different letters, which can be had without old bytes."""
+    folder = tmp_path_factory.mktemp("moved")
+    images_of(folder, lambda noises: noises.translate(LETTERS))
+    return folder
+
+
+def writes(folder, diff, *options):
+    """What the merge writes, as parts of what changes."""
+    answer = make(folder, "rebuilt", diff, "--explain", *options).stdout
+    total, changed, saved, records, ratio = map(float, re.search(
+        r"^writes +([\d.]+) KiB: ([\d.]+) changed, ([\d.]+) saved, ([\d.]+) of "
+        r"records; ([\d.]+) of what changes", answer, re.M).groups())
+    assert total == changed + saved + records
+    return ratio
+
+
+@pytest.mark.parametrize("percent, most", [(300, 1.28), (110, 1.1),
+                                           (100, 1.02)])
+def test_a_merge_saves_little(moved, percent, most, tmp_path):
+    diff = tmp_path / "diff"
+    assert 1 < writes(moved, diff, "--merge-writes", percent) <= most
+    assert proven(moved, "rebuilt", diff, tmp_path)
+
+
+def test_a_diff_does_not_grow_by_what_is_saved(tmp_path):
+    """Noise has nothing but old bytes to lean on."""
+    images_of(tmp_path, bytes)
+    usual = writes(tmp_path, tmp_path / "usual", "--merge-writes", 300)
+    least = writes(tmp_path, tmp_path / "least", "--merge-writes", 100)
+    assert 1.1 < least <= usual
+    assert (tmp_path / "least").stat().st_size < \
+        1.1 * (tmp_path / "usual").stat().st_size
+    assert proven(tmp_path, "rebuilt", tmp_path / "least", tmp_path)

@@ -67,6 +67,7 @@ struct merge {
 	uint8_t *file, *old, *new, *system, *saved;
 	size_t file_len, old_len, new_len;
 	uint32_t done;
+	uint32_t prefix; /* the largest so far */
 };
 
 static int load(struct merge *m)
@@ -113,8 +114,8 @@ static void read_old(const struct merge *m, uint8_t *to, uint64_t at,
 }
 
 /* The whole frame is decoded, so that each chunk's last piece is looked at. */
-static void decode(const struct merge *m, const struct update1_extent *e,
-		   uint8_t *to, uint32_t len)
+static void decode(struct merge *m, const struct update1_extent *e, uint8_t *to,
+		   uint32_t len)
 {
 	const struct update1_geometry *g = &m->dir.g;
 	struct update1_chunk *chunk = malloc(sizeof(*chunk));
@@ -125,6 +126,8 @@ static void decode(const struct merge *m, const struct update1_extent *e,
 
 	check(!update1_chunk_parse(g, m->file + e->src, e->stored, chunk,
 				   &why));
+	if (chunk->prefix > m->prefix)
+		m->prefix = chunk->prefix;
 	prefix = malloc(chunk->prefix + 1);
 	out = malloc(chunk->prefix + chunk->bytes);
 	for (uint32_t i = 0; i < chunk->n_ranges; i++) {
@@ -228,6 +231,8 @@ static int merges(const char *diff)
 	merge_all(&m);
 	same = m.dir.g.new_size == m.new_len &&
 	       !memcmp(m.system, m.new, m.new_len);
+	/* Readers take memory for what the superblock says. */
+	check(m.dir.g.prefix_bytes == m.prefix);
 	update1_dir_exit(&m.dir);
 	free(m.file);
 	free(m.old);
@@ -389,6 +394,7 @@ static void every_edit_merges_to_the_new_image(void)
 	for (size_t i = 0; i < EDITS * EDITS; i += 3) {
 		write_images(edits[i / EDITS], edits[i % EDITS], SIZE / 4,
 			     SIZE / 4);
+		options.merge_percent = i % 2 ? 100 + i % 20 : 0;
 		check(!make("diff", &options, &result));
 		check(merges("diff"));
 		if (test_failed) {
@@ -432,6 +438,7 @@ static void every_shape_merges_to_the_new_image(void)
 			options.chunk_size = shapes[i].chunk;
 			options.piece_size = shapes[i].piece;
 			options.prefix_size = shapes[i].prefix;
+			options.merge_percent = e % 2 ? 102 : 0;
 			write_images(edits[e], scatter, shapes[i].old_len,
 				     shapes[i].new_len);
 			check(!make("diff", &options, &result));
@@ -553,6 +560,49 @@ static void what_new_blocks_share_is_stored_once(void)
 	free(data);
 }
 
+/* The most blocks of the image that one chunk is spread over. */
+static uint64_t spread(const char *diff)
+{
+	struct merge m = { 0 };
+	struct update1_extent e, other;
+	uint64_t most = 0;
+
+	m.file = get(diff, &m.file_len);
+	check(!load(&m));
+	for (uint32_t i = 0; i < m.dir.g.n_extents; i++) {
+		update1_extent(&m.dir, i, &e);
+		for (uint32_t k = 0; k < i; k++) {
+			update1_extent(&m.dir, k, &other);
+			if (e.kind == UPDATE1_IS_DATA &&
+			    other.kind == UPDATE1_IS_DATA &&
+			    other.src == e.src &&
+			    e.dest + e.blocks - other.dest > most)
+				most = e.dest + e.blocks - other.dest;
+		}
+	}
+	update1_dir_exit(&m.dir);
+	free(m.file);
+	return most;
+}
+
+/* Every block resembles another one, far away. */
+static void a_row_of_reads_does_not_need_a_chunk_again(void)
+{
+	struct diff_options options = usual();
+	struct diff_result result;
+	uint8_t *data = calloc(2, SIZE);
+
+	put("old", data, 2 * SIZE);
+	for (size_t i = 0; i < SIZE; i++)
+		data[i] = next_random();
+	memcpy(data + SIZE + 1234, data, SIZE - 1234);
+	put("new", data, 2 * SIZE);
+	check(!make("diff", &options, &result));
+	check(spread("diff") <= 160);
+	check(merges("diff"));
+	free(data);
+}
+
 /* A merge writes little beside the image, however little everything moves. */
 static void a_small_move_saves_little(void)
 {
@@ -637,6 +687,8 @@ static const struct test tests[] = {
 	{ "equal blocks are stored once", equal_blocks_are_stored_once },
 	{ "what new blocks share is stored once",
 	  what_new_blocks_share_is_stored_once },
+	{ "a row of reads does not need a chunk again",
+	  a_row_of_reads_does_not_need_a_chunk_again },
 	{ "a small move saves little", a_small_move_saves_little },
 	{ "the bytes do not depend on threads",
 	  the_bytes_do_not_depend_on_threads },

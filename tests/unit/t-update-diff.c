@@ -119,6 +119,10 @@ static const struct {
 	{ nothing, 1 << 20, (1 << 20) + 512, 4096, 65536, UPDATE_ZSTD },
 	{ nothing, 1 << 20, 2 << 20, 4096, 65536, UPDATE_ZSTD },
 	{ scatter, 2 << 20, 1 << 20, 4096, 65536, UPDATE_ZSTD },
+	{ fill, 1 << 20, 1 << 20, 4096, 65536, UPDATE_LZ4 },
+	{ scatter, 1 << 20, (1 << 20) + 512, 512, 3 * 512, UPDATE_LZ4 },
+	{ zero_run, 1 << 20, 1 << 20, 4096, 65536, UPDATE_LZ4 },
+	{ nothing, 1 << 20, 1 << 20, 4096, 65536, UPDATE_LZ4 },
 	{ nothing, 2 << 20, (1 << 20) + 1536, 4096, 65536, UPDATE_ZSTD },
 	{ scatter, 1000001, 999999, 4096, 65536, UPDATE_ZSTD },
 	{ scatter, 1000001, 1000003, 4096, 65536, UPDATE_NONE },
@@ -269,7 +273,8 @@ static void the_bytes_do_not_depend_on_threads(void)
 static void foreign_samples_are_read(void)
 {
 	static const char *const names[] = { "none-16.diff", "zstd-16.diff",
-					     "zstd-3-shared.diff" };
+					     "zstd-3-shared.diff",
+					     "lz4-5.diff" };
 	const char *data = TEST_DATA "/update-v0/";
 	char old[512], new[512], diff[512];
 

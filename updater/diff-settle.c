@@ -1,0 +1,282 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * The epochs of a merge, made better step by step. An order of all steps, cut
+ * into epochs, treats circles badly: one step in the wrong place makes others
+ * wrong. Here each step, again and again, goes to the epoch where it costs the
+ * fewest saves while all others stay; noise that gets less lets it leave what
+ * is best only nearby. The noise is always the same.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "diff-order.h"
+#include "err.h"
+
+#define ROUNDS	    100
+#define MOST_WORK   (1ull << 31) /* of all rounds, in epochs looked at */
+#define MOST_EPOCHS 1024
+#define MOST_SPANS  (1u << 31) /* what finding the extents of all may cost */
+#define BLOCK	    256	       /* what one save costs ... */
+#define NOISE	    1024 /* ... and the noise of the first round, at most */
+
+struct settler {
+	struct sorter *s;
+	struct lists reads; /* of a step: old blocks that others overwrite */
+	uint32_t *epoch, n; /* of a step; how many epochs */
+	uint64_t *bytes;    /* written, by epoch */
+	int32_t *change;    /* by epoch: of the cost, from this one on */
+	uint64_t random;
+};
+
+static uint32_t next_random(struct settler *t)
+{
+	t->random = t->random * 6364136223846793005u + 1442695040888963407u;
+	return t->random >> 33;
+}
+
+/* ---- what a step costs --------------------------------------------------- */
+
+/* Does another step than @but read the old block in @epoch or later? */
+static bool read_from(const struct settler *t, uint64_t block, uint32_t epoch,
+		      uint32_t but)
+{
+	const struct lists *readers = &t->s->readers;
+
+	for (uint32_t i = readers->start[block]; i < readers->start[block + 1];
+	     i++)
+		if (readers->items[i] != but &&
+		    t->epoch[readers->items[i]] >= epoch)
+			return true;
+	return false;
+}
+
+/* The last epoch that reads the old block, or -1; @own reads it for sure. */
+static int64_t last_read(const struct settler *t, uint64_t block,
+			 uint32_t writer, bool *own)
+{
+	const struct lists *readers = &t->s->readers;
+	int64_t last = -1;
+
+	*own = false;
+	for (uint32_t i = readers->start[block]; i < readers->start[block + 1];
+	     i++) {
+		uint32_t step = readers->items[i];
+
+		*own |= step == writer;
+		if (t->epoch[step] > last)
+			last = t->epoch[step];
+	}
+	return last;
+}
+
+/* A block that the step overwrites is saved up to its last reader's epoch. */
+static void weigh_writes(struct settler *t, uint32_t step)
+{
+	const struct sorter *s = t->s;
+
+	for (uint32_t i = s->extents.start[step];
+	     i < s->extents.start[step + 1]; i++) {
+		const struct plan_extent *e =
+			&s->plan->extents[s->extents.items[i]];
+
+		for (uint64_t b = e->dest;
+		     b < e->dest + e->blocks && b < s->old_blocks; b++) {
+			bool own;
+			int64_t last = last_read(t, b, step, &own);
+
+			if (own || last < 0)
+				continue;
+			t->change[0]++;
+			t->change[last + 1]--;
+		}
+	}
+}
+
+/* A block that it reads is saved from its writer's epoch on, if nobody else
+ * makes that so. */
+static void weigh_reads(struct settler *t, uint32_t step)
+{
+	for (uint32_t i = t->reads.start[step]; i < t->reads.start[step + 1];
+	     i++) {
+		uint32_t block = t->reads.items[i];
+		uint32_t writer = t->s->writer[block];
+
+		if (!read_from(t, block, t->epoch[writer], step))
+			t->change[t->epoch[writer]]++;
+	}
+}
+
+/* The cheapest epoch that has room for the step, by costs with some noise. */
+static uint32_t cheapest(struct settler *t, uint32_t step, uint32_t noise)
+{
+	uint32_t best = t->epoch[step], own = best;
+	uint64_t least = UINT64_MAX, cost;
+	int64_t saves = 0;
+
+	for (uint32_t e = 0; e < t->n; e++) {
+		saves += t->change[e];
+		if (e != own && t->bytes[e] + t->s->bytes[step] > EPOCH_MOST)
+			continue;
+		cost = 2 * (saves * BLOCK +
+			    (noise ? next_random(t) % noise : 0)) +
+		       (e != own);
+		if (cost < least) {
+			least = cost;
+			best = e;
+		}
+	}
+	return best;
+}
+
+static void move_step(struct settler *t, uint32_t step, uint32_t noise)
+{
+	uint32_t to;
+
+	memset(t->change, 0, (t->n + 1) * sizeof(*t->change));
+	weigh_writes(t, step);
+	weigh_reads(t, step);
+	to = cheapest(t, step, noise);
+	t->bytes[t->epoch[step]] -= t->s->bytes[step];
+	t->bytes[to] += t->s->bytes[step];
+	t->epoch[step] = to;
+}
+
+static void settle(struct settler *t)
+{
+	uint64_t work = (uint64_t)t->s->n * t->n +
+			t->s->readers.start[t->s->old_blocks];
+	uint32_t rounds = ROUNDS;
+
+	while (rounds && rounds * work > MOST_WORK)
+		rounds--;
+	for (uint32_t r = 0; r < rounds; r++)
+		for (uint32_t i = 0; i < t->s->n; i++)
+			move_step(t, next_random(t) % t->s->n,
+				  NOISE - NOISE * r / rounds);
+	for (uint32_t r = 0; rounds && r < 4; r++)
+		for (uint32_t i = 0; i < t->s->n; i++)
+			move_step(t, i, 0);
+}
+
+/* ---- the whole ----------------------------------------------------------- */
+
+/* Saves and epochs, as bytes written. */
+static uint64_t cost_of(const struct settler *t)
+{
+	const struct sorter *s = t->s;
+	uint64_t cost = 0;
+
+	for (uint64_t b = 0; b < s->old_blocks; b++)
+		if (s->writer[b] != NONE &&
+		    read_from(t, b, t->epoch[s->writer[b]], NONE))
+			cost += plan_block_size(s->plan);
+	for (uint32_t e = 0; e < t->n; e++)
+		cost += t->bytes[e] ? EPOCH_COST : 0;
+	return cost;
+}
+
+/* The epochs as they are, each with @apart - 1 empty ones behind it. */
+static void spread(struct settler *t, uint32_t apart)
+{
+	const struct sorter *s = t->s;
+
+	t->n = s->n_epochs * apart;
+	t->random = 1;
+	memset(t->bytes, 0, t->n * sizeof(*t->bytes));
+	for (uint32_t i = 0; i < s->n; i++) {
+		t->epoch[i] = s->epoch[i] * apart;
+		t->bytes[t->epoch[i]] += s->bytes[i];
+	}
+}
+
+/* Gives the steps these epochs, without the empty ones. */
+static void keep(struct settler *t)
+{
+	uint32_t *number = (uint32_t *)t->change, n = 0;
+
+	for (uint32_t e = 0; e < t->n; e++) {
+		number[e] = n;
+		n += t->bytes[e] > 0;
+	}
+	for (uint32_t i = 0; i < t->s->n; i++)
+		t->s->epoch[i] = number[t->epoch[i]];
+	t->s->n_epochs = n;
+}
+
+/* What each step reads, in the order of the image, each block once. */
+static int list_reads(struct settler *t)
+{
+	const struct sorter *s = t->s;
+	uint32_t most = s->readers.start[s->old_blocks], n = 0;
+	uint32_t *owner = malloc(((size_t)most + 1) * sizeof(*owner));
+	uint32_t *item = malloc(((size_t)most + 1) * sizeof(*item));
+	int r = -1;
+
+	for (uint64_t b = 0; owner && item && b < s->old_blocks; b++)
+		for (uint32_t i = s->readers.start[b];
+		     i < s->readers.start[b + 1]; i++) {
+			uint32_t reader = s->readers.items[i];
+			bool again = i > s->readers.start[b] &&
+				     s->readers.items[i - 1] == reader;
+
+			if (again || reader == s->writer[b])
+				continue;
+			owner[n] = reader;
+			item[n++] = b;
+		}
+	if (owner && item)
+		r = make_lists(&t->reads, s->n, owner, item, n);
+	free(owner);
+	free(item);
+	return r;
+}
+
+static int allocate(struct settler *t)
+{
+	t->epoch = malloc(((size_t)t->s->n + 1) * sizeof(*t->epoch));
+	t->bytes = malloc(2 * MOST_EPOCHS * sizeof(*t->bytes));
+	t->change = malloc((2 * MOST_EPOCHS + 1) * sizeof(*t->change));
+	return t->epoch && t->bytes && t->change ? list_reads(t) : -1;
+}
+
+static void settle_best(struct settler *t)
+{
+	uint64_t least, cost;
+	uint32_t best = 0;
+
+	spread(t, 1);
+	least = cost_of(t);
+	for (uint32_t apart = 1; apart <= 2; apart++) {
+		spread(t, apart);
+		settle(t);
+		cost = cost_of(t);
+		if (cost < least) {
+			least = cost;
+			best = apart;
+		}
+	}
+	if (!best)
+		return;
+	spread(t, best);
+	settle(t);
+	keep(t);
+}
+
+int settle_epochs(struct sorter *s)
+{
+	struct settler t = { .s = s };
+	int r = 0;
+
+	if (!s->n || s->n_epochs > MOST_EPOCHS ||
+	    (uint64_t)s->n_epochs * s->plan->n_extents > MOST_SPANS)
+		return 0;
+	if (allocate(&t))
+		r = error("out of memory for the order of the merge");
+	else
+		settle_best(&t);
+	lists_free(&t.reads);
+	free(t.epoch);
+	free(t.bytes);
+	free(t.change);
+	return r;
+}
