@@ -16,6 +16,7 @@ device() {
 }
 
 if [ "${1:-}" = host ]; then
+	"$TOP/scripts/curl.sh"
 	logged bowline-host "bowline for this machine" host
 else
 	board "${1:-}"

@@ -17,6 +17,7 @@ wanted() {
 	clang                   tests: fuzzers
 	clang-format            check: C style
 	cpio                    initramfs
+	curl                    test-bundle: what install is measured against
 	device-tree-compiler    u-boot, boot slots: dtc
 	dosfstools              tests: file systems above bow
 	dpkg-dev                unpack Debian's sources and packages
@@ -36,6 +37,7 @@ wanted() {
 	libdevmapper-dev        host binary
 	libelf-dev              the kernel's own tools, built for the debug kernel
 	libgnutls28-dev         u-boot: its sandbox
+	liblz4-dev              host binary: diffs of format 0
 	libmbedtls-dev          host binary: signatures
 	libssl-dev              u-boot: its tools
 	libubootenv-dev         host binary: the environment

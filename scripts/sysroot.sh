@@ -3,7 +3,7 @@
 #
 # sysroot.sh BOARD: headers and static libraries for the device binary, as
 # out/BOARD/sysroot: musl and zlib from Debian's packages, libubootenv too,
-# libdevmapper and a small mbedtls from Debian's sources. usr/lib/musl.specs
+# libdevmapper, a small mbedtls and a libcurl for HTTP from Debian's sources. usr/lib/musl.specs
 # makes a Debian cross compiler use it:
 #
 #   aarch64-linux-gnu-gcc --sysroot=DIR -specs=DIR/usr/lib/musl.specs ...
@@ -60,12 +60,27 @@ mbedtls() {
 	cp -a "$MBEDTLS" "$1/mbedtls"
 	cd "$1/mbedtls"
 	cp "$TOP/scripts/sysroot/mbedtls-config.h" include/mbedtls/config.h
-	make -j2 -C library libmbedcrypto.a CC="$(compiler "$1")" \
+	make -j2 -C library static CC="$(compiler "$1")" \
 		AR="${PREFIX}ar" CFLAGS="$FLAGS -O2"
-	cp library/libmbedcrypto.a "$1/usr/lib/"
+	cp library/libmbed*.a "$1/usr/lib/"
 	cp -a include/mbedtls "$1/usr/include/"
 	cd "$1"
 	rm -r mbedtls
+}
+
+curl() {
+	rm -rf "$1/curl"
+	cp -a "$CURL" "$1/curl"
+	cd "$1/curl"
+	# shellcheck disable=SC2046 # a list
+	./configure -q --host="$TRIPLET" CC="$(compiler "$1")" \
+		CFLAGS="$FLAGS" $(grep -v "^#" "$TOP/scripts/sysroot/curl-options")
+	make -s -j2 -C lib libcurl.la
+	cp lib/.libs/libcurl.a "$1/usr/lib/"
+	mkdir "$1/usr/include/curl"
+	cp include/curl/*.h "$1/usr/include/curl/"
+	cd "$1"
+	rm -r curl
 }
 
 # The shim goes into the archive that needs it.
@@ -82,6 +97,7 @@ build() {
 	ubootenv "$1"
 	mbedtls "$1"
 	devmapper "$1"
+	curl "$1"
 }
 
 fill() {
@@ -93,9 +109,10 @@ fill() {
 DEBS=$("$TOP/scripts/deb.sh" updates "$ARCH" $PACKAGES)
 LVM2=$("$TOP/scripts/source.sh" lvm2)
 MBEDTLS=$("$TOP/scripts/source.sh" mbedtls)
+CURL=$("$TOP/scripts/source.sh" curl)
 RECIPE=$(cat "$0" "$TOP"/scripts/sysroot/*)
 # The cache's own path does not count.
-INPUTS=$(echo "$DEBS $LVM2 $MBEDTLS" | sed "s,$CACHE/,,g")
+INPUTS=$(echo "$DEBS $LVM2 $MBEDTLS $CURL" | sed "s,$CACHE/,,g")
 DIR=$CACHE/sysroot-$ARCH-$(key "$INPUTS" "$RECIPE")
 filled "$DIR" fill
 ln -sfn "../cache/${DIR##*/}" "$BOARD_OUT/sysroot"

@@ -42,6 +42,7 @@ static const struct key keys[] = {
 	{ "ENV_CONFIG", TEXT(env_config), "/etc/fw_env.config" },
 	{ "ENV_DEFAULT", TEXT(env_default), "/etc/u-boot-initial-env" },
 	{ "VERSION_FILE", TEXT(version_file), "/etc/os-release" },
+	{ "HARDWARE_FILE", TEXT(hardware_file), "" },
 	{ "KEYS", TEXT(keys), "/etc/bowline/keys" },
 	{ "HEALTH", TEXT(health), "/etc/bowline/health.d" },
 	{ "HEALTH_DEADLINE", SECONDS(health_deadline), "300" },

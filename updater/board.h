@@ -22,15 +22,16 @@ struct board {
 	char env_config[BOARD_VALUE_MAX];   /* ENV_CONFIG, /etc/fw_env.config */
 	char env_default[BOARD_VALUE_MAX];  /* ENV_DEFAULT */
 	char version_file[BOARD_VALUE_MAX]; /* VERSION_FILE: IMAGE_VERSION=N */
-	char keys[BOARD_VALUE_MAX];	    /* KEYS: folder of *.pem */
-	char health[BOARD_VALUE_MAX];	    /* HEALTH: folder of checks */
-	char watchdog[BOARD_VALUE_MAX];	    /* WATCHDOG: device, or "" */
-	unsigned int watchdog_timeout;	    /* seconds */
-	unsigned int health_deadline;	    /* seconds */
-	unsigned int bow_block_size;	    /* 0 to 3: 512 << it bytes */
-	unsigned int bow_low_water;	    /* MiB; 0: no event */
-	unsigned int bow_no_space;	    /* enum board_no_space */
-	unsigned int bow_damaged;	    /* enum board_damaged */
+	char hardware_file[BOARD_VALUE_MAX]; /* HARDWARE_FILE, or "" */
+	char keys[BOARD_VALUE_MAX];	     /* KEYS: folder of *.pem */
+	char health[BOARD_VALUE_MAX];	     /* HEALTH: folder of checks */
+	char watchdog[BOARD_VALUE_MAX];	     /* WATCHDOG: device, or "" */
+	unsigned int watchdog_timeout;	     /* seconds */
+	unsigned int health_deadline;	     /* seconds */
+	unsigned int bow_block_size;	     /* 0 to 3: 512 << it bytes */
+	unsigned int bow_low_water;	     /* MiB; 0: no event */
+	unsigned int bow_no_space;	     /* enum board_no_space */
+	unsigned int bow_damaged;	     /* enum board_damaged */
 };
 
 /* What happens to writes of a trial when there is no room to save. */

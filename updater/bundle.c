@@ -1,10 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #define _GNU_SOURCE
-#include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "bundle.h"
 #include "err.h"
@@ -97,7 +93,7 @@ void bundle_head_free(struct bundle_head *head)
 
 /* Where a head is read from: the stream or the stage, front to back. */
 struct source {
-	struct bundle_stream *stream; /* or NULL */
+	struct stream *stream; /* or NULL */
 	struct dev *stage;
 	uint64_t offset; /* on the stage */
 };
@@ -107,7 +103,7 @@ static int source_read(struct source *src, void *buf, size_t len)
 	uint64_t at = src->offset;
 
 	if (src->stream)
-		return bundle_read(src->stream, buf, len);
+		return stream_read(src->stream, buf, len);
 	src->offset += len;
 	return dev_read(src->stage, at, buf, len);
 }
@@ -168,46 +164,9 @@ free_head:
 	return -1;
 }
 
-/* ---- the stream ---------------------------------------------------------- */
+/* ---- from a stream ------------------------------------------------------- */
 
-int bundle_open(struct bundle_stream *s, const char *path)
-{
-	s->offset = 0;
-	if (!strcmp(path, "-")) {
-		s->name = "standard input";
-		s->fd = STDIN_FILENO;
-		return 0;
-	}
-	s->name = path;
-	s->fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (s->fd < 0)
-		return error_errno("cannot open '%s'", path);
-	return 0;
-}
-
-int bundle_read(struct bundle_stream *s, void *buf, size_t len)
-{
-	char *p = buf;
-
-	while (len) {
-		ssize_t n = read(s->fd, p, len);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return error_errno("cannot read '%s'", s->name);
-		if (!n)
-			return error("'%s' is not a whole bundle: it ends at "
-				     "byte %llu",
-				     s->name, (unsigned long long)s->offset);
-		p += n;
-		len -= n;
-		s->offset += n;
-	}
-	return 0;
-}
-
-int bundle_read_head(struct bundle_stream *s, struct bundle_head *head)
+int bundle_read_head(struct stream *s, struct bundle_head *head)
 {
 	struct source src = { .stream = s };
 	char why[BUNDLE_WHY];
@@ -217,40 +176,18 @@ int bundle_read_head(struct bundle_stream *s, struct bundle_head *head)
 	return why[0] ? error("'%s' is not a bundle: %s", s->name, why) : -1;
 }
 
-int bundle_check_length(const struct bundle_stream *s, uint64_t length)
+const char *bundle_wrong_piece(const struct payload *p, u32 i,
+			       const uint8_t *bytes)
 {
-	struct stat st;
+	uint32_t len = piece_len(p, i);
+	uint8_t hash[HASH_SIZE];
 
-	if (fstat(s->fd, &st) || !S_ISREG(st.st_mode) ||
-	    s->fd == STDIN_FILENO || (uint64_t)st.st_size == length)
-		return 0;
-	return error("'%s' is not a whole bundle: it has %llu bytes, its "
-		     "manifest says %llu",
-		     s->name, (unsigned long long)st.st_size,
-		     (unsigned long long)length);
-}
-
-int bundle_expect_end(struct bundle_stream *s)
-{
-	ssize_t n;
-	char c;
-
-	do {
-		n = read(s->fd, &c, 1);
-	} while (n < 0 && errno == EINTR);
-	if (n < 0)
-		return error_errno("cannot read '%s'", s->name);
-	if (n)
-		return error("'%s' goes on after the end of the bundle at byte "
-			     "%llu",
-			     s->name, (unsigned long long)s->offset);
-	return 0;
-}
-
-void bundle_close(struct bundle_stream *s)
-{
-	if (s->fd > STDIN_FILENO)
-		close(s->fd);
+	sha256(bytes, len, hash);
+	if (memcmp(hash, p->piece[i], HASH_SIZE))
+		return "is not what its manifest says";
+	if (!bundle_zeros(bytes + len, bundle_padded(len) - len))
+		return "is not followed by zeros";
+	return NULL;
 }
 
 /* ---- on the device ------------------------------------------------------- */
@@ -308,7 +245,9 @@ static int check_staged(const struct bundle_head *head,
 		return -1;
 	}
 	if (m->payload[PAYLOAD_DIFF].size == rec->payload &&
-	    m->target_size == rec->image)
+	    m->target_size == rec->image &&
+	    (!rec->progress ||
+	     rec->progress == STAGE_PAYLOAD + bundle_padded(rec->payload)))
 		return 0;
 	snprintf(why, why_len, "the stage record and the manifest differ");
 	manifest_free(m);
@@ -321,6 +260,8 @@ static int check_pieces(struct dev *stage, struct manifest *m, char *why,
 	const struct payload *diff = &m->payload[PAYLOAD_DIFF];
 	uint32_t bad;
 
+	if (!diff->size)
+		return 0;
 	progress_start("checking the update", diff->size);
 	bad = bundle_bad_piece(stage, STAGE_PAYLOAD, diff);
 	if (!bad) {

@@ -6,8 +6,7 @@
  *   payload, payload, ...          each with zeros to a multiple of 4096
  *
  * The head and the payloads lie on the device exactly as in the bundle, zeros
- * included, so installing is copying. A bundle is read once, front to back,
- * from a file or a pipe, in constant memory.
+ * included, so installing is copying.
  */
 #ifndef BOWLINE_BUNDLE_H
 #define BOWLINE_BUNDLE_H
@@ -16,6 +15,7 @@
 #include "io.h"
 #include "manifest.h"
 #include "stage.h"
+#include "stream.h"
 #include "verify.h"
 
 #define BUNDLE_MAGIC	   "bowline" /* 8 bytes with the final NUL */
@@ -66,22 +66,18 @@ int bundle_head_make(struct bundle_head *head, const char *manifest,
 		     size_t signature_size, char *why);
 void bundle_head_free(struct bundle_head *head);
 
-struct bundle_stream {
-	int fd;
-	const char *name;
-	uint64_t offset; /* bytes read so far */
-};
+/*
+ * The head, its layout checked; who signed it and what it says is not. 0, or
+ * -1 after error().
+ */
+int bundle_read_head(struct stream *s, struct bundle_head *head);
 
-/* path "-" is standard input. All of these: 0, or -1 after error(). */
-int bundle_open(struct bundle_stream *s, const char *path);
-/* The head, its layout checked; who signed it and what it says is not. */
-int bundle_read_head(struct bundle_stream *s, struct bundle_head *head);
-/* len bytes, or an error that names where the bundle ended. */
-int bundle_read(struct bundle_stream *s, void *buf, size_t len);
-/* When the length can be known beforehand (a file), is it this one? */
-int bundle_check_length(const struct bundle_stream *s, uint64_t length);
-int bundle_expect_end(struct bundle_stream *s);
-void bundle_close(struct bundle_stream *s);
+/*
+ * What is wrong with the bytes of piece i and the zeros behind it; NULL: they
+ * are what the manifest says.
+ */
+const char *bundle_wrong_piece(const struct payload *p, u32 i,
+			       const uint8_t *bytes);
 
 /*
  * SHA-256 of len bytes of dev. The progress step under way is at "progress"

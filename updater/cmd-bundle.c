@@ -4,28 +4,33 @@
 #include <string.h>
 
 #include "bundle.h"
-#include "dm-update-dir.h"
 #include "err.h"
 #include "options.h"
 #include "outfile.h"
+#include "payload.h"
 #include "progress.h"
+#include "v1.h"
 #include "verbs.h"
 
 const char help_bundle[] =
-	"put a diff and a kernel into one signed file\n"
+	"put a diff, a kernel or both into one signed file\n"
 	"\n"
-	"usage: bowline bundle --board BOARD --version V --old OLD.img\n"
-	"           --new NEW.img --diff DIFF -o OUT\n"
+	"usage: bowline bundle --board BOARD --version V -o OUT\n"
+	"           [--old OLD.img] [--new NEW.img --diff DIFF] [--boot FIT]\n"
 	"           {--key KEY.pem | --signature FILE | --manifest-only}\n"
-	"           [--min-version V] [--boot FIT]\n"
+	"           [--hardware LIST] [--min-version V]\n"
 	"\n"
 	"  --board BOARD      the device's name for itself: BOARD= of its\n"
 	"                     board file\n"
 	"  --version V        of the new system: numbers joined by dots\n"
+	"  --hardware LIST    revisions it is for, joined by commas: the\n"
+	"                     device's is in its HARDWARE_FILE (any)\n"
 	"  --min-version V    least version that may be updated (0)\n"
 	"  --old, --new       the two system images; only their hashes are\n"
-	"                     taken\n"
-	"  --diff DIFF        what 'bowline diff OLD.img NEW.img' made\n"
+	"                     taken. Without --old the device's system is not\n"
+	"                     looked at; a diff needs both\n"
+	"  --diff DIFF        what 'bowline diff OLD.img NEW.img' made, in\n"
+	"                     either format\n"
 	"  --boot FIT         kernel and initramfs; without it the device\n"
 	"                     keeps the kernel it runs\n"
 	"  --key KEY.pem      sign with this private key: ECDSA P-256 or RSA\n"
@@ -40,15 +45,19 @@ const char help_bundle[] =
 	"  openssl dgst -sha256 -sign KEY.pem -out signature manifest\n"
 	"  bowline bundle ... --signature signature -o OUT\n"
 	"\n"
+	"For a key in a PKCS #11 token, openssl is called with -engine pkcs11\n"
+	"-keyform engine -sign 'pkcs11:object=NAME'.\n"
+	"\n"
 	"The same inputs give the same manifest. Devices trust the public\n"
 	"keys (openssl pkey -in KEY.pem -pubout) in their folder of keys.\n"
 	"\n"
 	"Exit status: 0 made, 1 failed and OUT is as it was, 2 usage.\n";
 
-#define FDT_MAGIC 0xd00dfeed /* at byte 0, big-endian */
+#define FDT_MAGIC     0xd00dfeed /* at byte 0, big-endian */
+#define SOURCE_PIECES 1024	 /* about so many hashes of the old image */
 
 struct build {
-	const char *board, *version, *min_version;
+	const char *board, *version, *min_version, *hardware;
 	const char *old, *new;
 	const char *payload[PAYLOAD_KINDS]; /* files, or NULL */
 	const char *key, *signature, *out;
@@ -61,6 +70,48 @@ struct build {
 };
 
 /* ---- the manifest -------------------------------------------------------- */
+
+/* Where the sizes of the pieces are known, what is hashed goes there. */
+static int allot_pieces(struct payload *p, uint32_t piece_size)
+{
+	p->piece_size = piece_size;
+	p->n_pieces = (p->size + piece_size - 1) / piece_size;
+	p->piece = plat_alloc(p->n_pieces * sizeof(*p->piece));
+	return p->piece ? 0 : error("out of memory for hashes");
+}
+
+/* Pieces of the old image are only to be named: so many are enough. */
+static uint32_t source_piece(uint64_t size)
+{
+	uint32_t piece = MANIFEST_PIECE;
+
+	while (size / piece >= SOURCE_PIECES && piece < MANIFEST_RANGE)
+		piece *= 2;
+	return piece;
+}
+
+/* Of piece i, and into the hash of the whole. */
+static int hash_range(struct dev *dev, struct payload *p, uint32_t i,
+		      struct sha256 *whole)
+{
+	uint64_t at = (uint64_t)i * p->piece_size;
+	uint64_t end = at + piece_len(p, i);
+	static uint8_t buf[64 << 10];
+	struct sha256 piece;
+
+	sha256_start(&piece);
+	for (; at < end; at += sizeof(buf)) {
+		size_t n = end - at < sizeof(buf) ? end - at : sizeof(buf);
+
+		if (dev_read(dev, at, buf, n))
+			return -1;
+		sha256_add(&piece, buf, n);
+		sha256_add(whole, buf, n);
+		progress_update(at + n);
+	}
+	sha256_end(&piece, p->piece[i]);
+	return 0;
+}
 
 static int hash_image(const char *path, const char *what, uint64_t *size,
 		      uint8_t *hash)
@@ -80,14 +131,43 @@ static int hash_image(const char *path, const char *what, uint64_t *size,
 	return r;
 }
 
+/* Piece by piece, for the device to tell where its own differs. */
+static int hash_source(struct dev *dev, struct payload *p, uint8_t *hash)
+{
+	struct sha256 whole;
+
+	progress_start("hashing the old image", p->size);
+	sha256_start(&whole);
+	for (uint32_t i = 0; i < p->n_pieces; i++)
+		if (hash_range(dev, p, i, &whole))
+			return -1;
+	sha256_end(&whole, hash);
+	progress_end();
+	return 0;
+}
+
+static int describe_source(struct build *b)
+{
+	struct manifest *m = &b->manifest;
+	struct dev *dev = dev_open(b->old, DEV_READ);
+	int r = -1;
+
+	if (!dev)
+		return -1;
+	m->source.size = dev_size(dev);
+	if (!m->source.size)
+		r = error("'%s' is empty", b->old);
+	else if (!allot_pieces(&m->source, source_piece(m->source.size)))
+		r = hash_source(dev, &m->source, m->source_hash);
+	dev_close(dev);
+	return r;
+}
+
 static int hash_pieces(struct build *b, struct dev *dev, struct payload *p)
 {
 	p->size = dev_size(dev);
-	p->piece_size = MANIFEST_PIECE;
-	p->n_pieces = (p->size + MANIFEST_PIECE - 1) / MANIFEST_PIECE;
-	p->piece = plat_alloc(p->n_pieces * sizeof(*p->piece));
-	if (!p->piece)
-		return error("out of memory hashing '%s'", dev_name(dev));
+	if (allot_pieces(p, MANIFEST_PIECE))
+		return -1;
 	for (uint32_t i = 0; i < p->n_pieces; i++)
 		if (bundle_hash(dev, (uint64_t)i * MANIFEST_PIECE,
 				piece_len(p, i), (uint64_t)i * MANIFEST_PIECE,
@@ -96,23 +176,34 @@ static int hash_pieces(struct build *b, struct dev *dev, struct payload *p)
 	return 0;
 }
 
-/* As far as its first block tells, as the update target will read it. */
-static int check_diff(const struct build *b, struct dev *dev)
+/* Format 1 tells all its structure beforehand, so that is looked at, too. */
+static int check_directory(struct dev *dev)
 {
-	struct update_geometry geometry;
-	struct update_super super;
+	struct v1_reader reader;
+
+	if (v1_open(&reader, dev))
+		return -1;
+	v1_close(&reader);
+	return 0;
+}
+
+/* As the update target will read it. */
+static int check_diff(struct build *b, struct dev *dev)
+{
+	struct manifest *m = &b->manifest;
+	uint64_t size = dev_size(dev);
+	int format = v1_format(dev);
 	const char *why;
 
-	if (dev_size(dev) < sizeof(super))
-		return error("'%s' is not a diff: it has only %llu bytes",
-			     dev_name(dev), (unsigned long long)dev_size(dev));
-	if (dev_read(dev, 0, &super, sizeof(super)))
+	if (format < 0)
 		return -1;
-	if (update_super_parse(&super, dev_size(dev), b->manifest.target_size,
-			       &geometry, &why))
-		return error("'%s' is not a diff for '%s': %s", dev_name(dev),
-			     b->new, why);
-	return 0;
+	memset(b->buf, 0, PAYLOAD_HEAD);
+	if (dev_read(dev, 0, b->buf, size < PAYLOAD_HEAD ? size : PAYLOAD_HEAD))
+		return -1;
+	if (payload_diff(b->buf, size, m, &m->payload[PAYLOAD_DIFF].room, &why))
+		return error("'%s' is not a diff from '%s' to '%s': %s",
+			     dev_name(dev), b->old, b->new, why);
+	return format ? check_directory(dev) : 0;
 }
 
 /* A flattened device tree, as every FIT image is, and all of it. */
@@ -133,7 +224,7 @@ static int check_boot(struct dev *dev)
 	return 0;
 }
 
-static int check_payload(const struct build *b, enum payload_kind kind,
+static int check_payload(struct build *b, enum payload_kind kind,
 			 struct dev *dev)
 {
 	if (!dev_size(dev))
@@ -168,12 +259,14 @@ static int describe(struct build *b)
 	struct manifest *m = &b->manifest;
 
 	strcpy(m->board, b->board);
+	strcpy(m->hardware, b->hardware);
 	strcpy(m->version, b->version);
 	strcpy(m->min_version, b->min_version);
-	if (hash_image(b->old, "hashing the old image", &m->source_size,
-		       m->source_hash) ||
-	    hash_image(b->new, "hashing the new image", &m->target_size,
-		       m->target_hash))
+	sha256("", 0, m->source_hash); /* unless there are images */
+	sha256("", 0, m->target_hash);
+	if ((b->old && describe_source(b)) ||
+	    (b->new &&hash_image(b->new, "hashing the new image",
+				 &m->target_size, m->target_hash)))
 		return -1;
 	for (int kind = 0; kind < PAYLOAD_KINDS; kind++)
 		if (describe_payload(b, kind))
@@ -316,6 +409,20 @@ free_buf:
 
 /* ---- the arguments ------------------------------------------------------- */
 
+static int check_contents(const struct build *b)
+{
+	const char *diff = b->payload[PAYLOAD_DIFF];
+
+	if (!diff && !b->payload[PAYLOAD_BOOT])
+		return usage_error("bundle", "expected --diff, --boot or both");
+	if (diff && !(b->old && b->new))
+		return usage_error("bundle",
+				   "a diff needs its images: --old and --new");
+	if (!diff && b->new)
+		return usage_error("bundle", "--new is for a diff");
+	return 0;
+}
+
 static int check_options(const struct build *b)
 {
 	const struct {
@@ -323,9 +430,6 @@ static int check_options(const struct build *b)
 	} required[] = {
 		{ "board", b->board },
 		{ "version", b->version },
-		{ "old", b->old },
-		{ "new", b->new },
-		{ "diff", b->payload[PAYLOAD_DIFF] },
 		{ "output", b->out },
 	};
 
@@ -333,6 +437,8 @@ static int check_options(const struct build *b)
 		if (!required[i].value)
 			return usage_error("bundle", "option '--%s' is missing",
 					   required[i].name);
+	if (check_contents(b))
+		return 2;
 	if (!!b->key + !!b->signature + b->manifest_only != 1)
 		return usage_error("bundle", "expected one of --key, "
 					     "--signature and --manifest-only");
@@ -341,6 +447,11 @@ static int check_options(const struct build *b)
 				   "--board is '%s', expected letters, digits, "
 				   "'.', '_' and '-'",
 				   b->board);
+	if (!hardware_valid(b->hardware))
+		return usage_error("bundle",
+				   "--hardware is '%s', expected names joined "
+				   "by commas, at most %d bytes",
+				   b->hardware, MANIFEST_LIST_MAX - 1);
 	for (int i = 0; i < 2; i++) {
 		const char *version = i ? b->min_version : b->version;
 
@@ -355,11 +466,12 @@ static int check_options(const struct build *b)
 
 int cmd_bundle(int argc, char **argv)
 {
-	struct build b = { .min_version = "0" };
+	struct build b = { .min_version = "0", .hardware = MANIFEST_ANY };
 	const struct opt opts[] = {
 		{ "board", 0, &b.board, NULL },
 		{ "version", 0, &b.version, NULL },
 		{ "min-version", 0, &b.min_version, NULL },
+		{ "hardware", 0, &b.hardware, NULL },
 		{ "old", 0, &b.old, NULL },
 		{ "new", 0, &b.new, NULL },
 		{ "diff", 0, &b.payload[PAYLOAD_DIFF], NULL },

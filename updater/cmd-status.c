@@ -149,6 +149,22 @@ static int put_way_back(struct printer *p, const struct board *board,
 	return 0;
 }
 
+/* Of an update under the root; what a failed merge needs stands in reason. */
+static int put_merge(struct printer *p)
+{
+	struct merge_status merge;
+
+	if (machine->merge_status(&merge))
+		return -1;
+	put_text(p, "merge", merge.phase);
+	put_number(p, "merge_done", merge.done);
+	put_number(p, "merge_total", merge.total);
+	put_number(p, "merge_errors", merge.errors);
+	put_text(p, "merge_reason",
+		 strcmp(merge.reason, "-") ? merge.reason : "");
+	return 0;
+}
+
 static int put_device(struct printer *p, const char *name, const char *device)
 {
 	struct dm_state dm;
@@ -203,7 +219,7 @@ static int status(struct printer *p, struct boot *boot)
 	put_stage(p, &boot->rec);
 	if (put_log(p, boot->board.data) ||
 	    put_way_back(p, &boot->board, running) ||
-	    (running && (put_device(p, "system", DM_SYSTEM) ||
+	    (running && (put_merge(p) || put_device(p, "system", DM_SYSTEM) ||
 			 put_device(p, "data", DM_DATA))))
 		return -1;
 	if (p->json)

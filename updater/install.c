@@ -2,289 +2,147 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <zlib.h>
 
-#include "bundle.h"
-#include "env.h"
+#include "bowline-format.h"
 #include "err.h"
 #include "install.h"
+#include "install-check.h"
+#include "payload.h"
 #include "progress.h"
-#include "stage.h"
 
 typedef unsigned long long ull;
 
-struct install {
-	const struct board *board;
-	bool allow_downgrade;
-	struct env env;
-	char running; /* slot */
-	char slot;    /* the other one, to be written */
-	struct bundle_stream stream;
-	struct bundle_head head;
-	struct manifest manifest;
-	struct dev *system;
-	struct dev *stage;
-	struct dev *boot;	  /* of the slot to be written */
-	struct dev *running_boot; /* opened when the bundle has no kernel */
-	uint8_t *buf;		  /* MANIFEST_PIECE bytes */
-};
+/* ---- a piece ------------------------------------------------------------- */
 
-/* ---- may this device be updated now? ------------------------------------- */
+#define PIECE_TRIES 5 /* of a piece that a link damages */
 
-static int check_phase(const struct env *env)
+/* Where piece i of a payload begins in the bundle. */
+static uint64_t piece_at(const struct install *in, enum payload_kind kind,
+			 u32 i)
 {
-	switch (env->phase) {
-	case PHASE_TRIAL:
-		return error("update '%s' is on trial in slot %c: 'bowline "
-			     "commit' or 'bowline rollback' it first",
-			     env->update, env->trial);
-	case PHASE_COMMIT:
-		return error(
-			"update '%s' is committed but not merged: 'bowline "
-			"merge --wait' first",
-			env->update);
-	case PHASE_ROLLBACK:
-		return error("update '%s' is being rolled back: reboot first",
-			     env->update);
-	case PHASE_IDLE:
-		break;
-	}
-	return 0;
+	const struct payload *p = in->manifest.payload;
+	uint64_t at = in->head.size;
+
+	for (int before = 0; before < (int)kind; before++)
+		at += bundle_padded(p[before].size);
+	return at + (uint64_t)i * p[kind].piece_size;
 }
 
-/*
- * Until the trial is stored, the next boot must be one of the running slot:
- * the other's boot partition is being written.
- */
-static int choose_slot(struct install *in)
-{
-	const struct env *env = &in->env;
-
-	if (!in->running)
-		in->running = env->order[0];
-	in->slot = other_slot(in->running);
-	if (env->order[0] == in->running ||
-	    env->left[slot_index(in->slot)] == '0')
-		return 0;
-	return error("BOOT_ORDER '%s' chooses slot %c for the next boot, but "
-		     "slot %c is running: reboot, or set BOOT_ORDER, first",
-		     env->order, in->slot, in->running);
-}
-
-static int check_stage(struct install *in)
-{
-	struct stage_record rec;
-
-	in->stage = dev_open(in->board->stage, DEV_WRITE);
-	if (!in->stage)
-		return -1;
-	if (dev_size(in->stage) <= STAGE_PAYLOAD)
-		return error("the stage '%s' is too small: it has %llu bytes, "
-			     "at least %u are needed",
-			     dev_name(in->stage), (ull)dev_size(in->stage),
-			     STAGE_PAYLOAD + BUNDLE_ALIGN);
-	if (stage_read(in->stage, &rec))
-		return -1;
-	if (rec.phase == STAGE_COMMIT)
-		return error(
-			"update '%s' may be half merged into '%s': reboot, "
-			"so that it is finished",
-			rec.id, in->board->system);
-	if (in->env.lost && rec.phase != STAGE_EMPTY)
-		return error("the environment is lost and update '%s' is "
-			     "staged: reboot, so that this is resolved",
-			     rec.id);
-	return 0;
-}
-
-static int check_device(struct install *in)
-{
-	if (env_read(&in->env) || check_phase(&in->env) || choose_slot(in))
-		return -1;
-	return check_stage(in);
-}
-
-/* ---- is this bundle for it? ---------------------------------------------- */
-
-/* The value of IMAGE_VERSION=, perhaps in quotes, from the version file. */
-static int running_version(const char *path, char *version)
-{
-	FILE *f = fopen(path, "re");
-	char line[256], value[MANIFEST_NAME_MAX];
-
-	if (!f)
-		return error_errno("cannot open the version file '%s'", path);
-	version[0] = 0;
-	while (fgets(line, sizeof(line), f))
-		if (sscanf(line, "IMAGE_VERSION=%*[\"']%63[0-9.]", value) ==
-			    1 ||
-		    sscanf(line, "IMAGE_VERSION=%63[0-9.]", value) == 1)
-			strcpy(version, value);
-	fclose(f);
-	if (!version_valid(version))
-		return error("'%s' has no line IMAGE_VERSION=N with numbers "
-			     "joined by dots",
-			     path);
-	return 0;
-}
-
-static int check_version(struct install *in)
-{
-	const struct manifest *m = &in->manifest;
-	char now[MANIFEST_NAME_MAX];
-
-	if (running_version(in->board->version_file, now))
-		return -1;
-	if (version_compare(now, m->min_version) < 0)
-		return error("version %s cannot be updated to %s: at least "
-			     "version %s is needed",
-			     now, m->version, m->min_version);
-	if (version_compare(m->version, now) < 0 && !in->allow_downgrade)
-		return error("the bundle holds version %s, older than the "
-			     "running %s: --allow-downgrade permits it",
-			     m->version, now);
-	return 0;
-}
-
-/* Parsed only once its signature is known to be good. */
-static int check_manifest(struct install *in)
-{
-	const struct bundle_head *head = &in->head;
-	struct manifest *m = &in->manifest;
-	char message[MANIFEST_MESSAGE];
-
-	if (verify_signature(in->board->keys, head->manifest,
-			     head->manifest_size, head->signature,
-			     head->signature_size))
-		return -1;
-	if (manifest_parse(m, head->manifest, head->manifest_size, message))
-		return error("the manifest in '%s' is wrong, %s",
-			     in->stream.name, message);
-	if (strcmp(m->board, in->board->name))
-		return error("the bundle is for board '%s', this is '%s'",
-			     m->board, in->board->name);
-	if (!m->payload[PAYLOAD_DIFF].size)
-		return error("the bundle '%s' has no diff", in->stream.name);
-	return check_version(in);
-}
-
-static int check_room(struct dev *dev, const char *what, uint64_t need)
-{
-	if (dev_size(dev) >= need)
-		return 0;
-	return error("'%s' is too small for %s: %llu bytes are needed, it has "
-		     "%llu",
-		     dev_name(dev), what, (ull)need, (ull)dev_size(dev));
-}
-
-/* The kernel comes from the bundle, or stays the one that is running. */
-static int check_boot(struct install *in)
-{
-	uint64_t size = in->manifest.payload[PAYLOAD_BOOT].size;
-
-	in->boot = dev_open(in->board->boot[slot_index(in->slot)], DEV_WRITE);
-	if (!in->boot)
-		return -1;
-	if (size)
-		return check_room(in->boot, "the kernel of the update",
-				  bundle_padded(size));
-	in->running_boot =
-		dev_open(in->board->boot[slot_index(in->running)], DEV_READ);
-	if (!in->running_boot)
-		return -1;
-	return check_room(in->boot, "the running kernel",
-			  dev_size(in->running_boot));
-}
-
-static int check_sizes(struct install *in)
-{
-	const struct manifest *m = &in->manifest;
-	uint64_t diff = bundle_padded(m->payload[PAYLOAD_DIFF].size);
-
-	in->system = dev_open(in->board->system, DEV_READ);
-	if (!in->system || check_boot(in))
-		return -1;
-	if (check_room(in->stage, "the diff", STAGE_PAYLOAD + diff) ||
-	    check_room(in->system, "the old system", m->source_size) ||
-	    check_room(in->system, "the new system", m->target_size))
-		return -1;
-	return bundle_check_length(&in->stream, bundle_length(&in->head, m));
-}
-
-/*
- * The root is a device-mapper device over the system partition, and a merge
- * writes to the partition below its page cache: so the cache goes first.
- */
-static int check_base(struct install *in)
-{
-	const struct manifest *m = &in->manifest;
-	uint8_t hash[HASH_SIZE];
-
-	if (dev_drop_cache(in->system))
-		return -1;
-	progress_start("checking the base", m->source_size);
-	if (bundle_hash(in->system, 0, m->source_size, 0, hash))
-		return -1;
-	progress_end();
-	if (!memcmp(hash, m->source_hash, HASH_SIZE))
-		return 0;
-	return error("the system in '%s' is not the one the update was made "
-		     "from: its SHA-256 is %02x%02x%02x%02x..., the bundle "
-		     "expects %02x%02x%02x%02x...",
-		     dev_name(in->system), hash[0], hash[1], hash[2], hash[3],
-		     m->source_hash[0], m->source_hash[1], m->source_hash[2],
-		     m->source_hash[3]);
-}
-
-static int check_bundle(struct install *in)
-{
-	if (bundle_read_head(&in->stream, &in->head) || check_manifest(in) ||
-	    check_sizes(in))
-		return -1;
-	return check_base(in);
-}
-
-/* ---- writing it ---------------------------------------------------------- */
-
-/* Piece i with the zeros behind the last one; nothing unchecked is written. */
-static int receive_piece(struct install *in, enum payload_kind kind, u32 i,
-			 struct dev *to, uint64_t at)
+/* Piece i into buf, and right; asked for again where a link damages it. */
+static int read_piece(struct install *in, enum payload_kind kind, u32 i)
 {
 	const struct payload *p = &in->manifest.payload[kind];
-	uint32_t len = piece_len(p, i);
-	uint32_t padded = bundle_padded(len);
-	uint8_t hash[HASH_SIZE];
+	const char *name = in->stream.name, *what = payload_title(kind);
+	const char *why = NULL;
 
-	if (bundle_read(&in->stream, in->buf, padded))
-		return -1;
-	sha256(in->buf, len, hash);
-	if (memcmp(hash, p->piece[i], HASH_SIZE))
-		return error("piece %u of the %s in '%s' is not what its "
-			     "manifest says",
-			     i + 1, payload_title(kind), in->stream.name);
-	if (!bundle_zeros(in->buf + len, padded - len))
-		return error("the %s in '%s' is not followed by zeros",
-			     payload_title(kind), in->stream.name);
-	return dev_write(to, at, in->buf, padded);
+	for (int tries = 0; tries < PIECE_TRIES; tries++) {
+		if (stream_seek(&in->stream, piece_at(in, kind, i)) ||
+		    stream_read(&in->stream, in->buf,
+				bundle_padded(piece_len(p, i))))
+			return -1;
+		why = bundle_wrong_piece(p, i, in->buf);
+		if (!why)
+			return 0;
+		if (!stream_again(&in->stream))
+			break;
+		say("piece %u of the %s in '%s' %s: asking for it again", i + 1,
+		    what, name, why);
+	}
+	return error("piece %u of the %s in '%s' %s", i + 1, what, name, why);
 }
 
+/* ---- a payload ----------------------------------------------------------- */
+
+static bool has_diff(const struct install *in)
+{
+	return in->manifest.payload[PAYLOAD_DIFF].size;
+}
+
+/*
+ * How many pieces at its beginning are there already: of an installation that
+ * was cut short, before a reboot perhaps.
+ */
+static uint32_t pieces_there(struct install *in, enum payload_kind kind,
+			     struct dev *dev, uint64_t offset)
+{
+	const struct payload *p = &in->manifest.payload[kind];
+	uint32_t bad, n;
+
+	progress_start("looking what is there", p->size);
+	bad = bundle_bad_piece(dev, offset, p);
+	progress_end();
+	n = bad ? bad - 1 : p->n_pieces;
+	if (n)
+		say("%u of %u pieces of the %s are there already", n,
+		    p->n_pieces, payload_title(kind));
+	return n;
+}
+
+/*
+ * The last look before anything is written: is the diff one between the images
+ * of the manifest, and has its merge the room that the stage was checked for?
+ */
+static int check_diff(struct install *in)
+{
+	const struct payload *p = &in->manifest.payload[PAYLOAD_DIFF];
+	const char *why;
+	uint64_t room;
+
+	in->there[PAYLOAD_DIFF] =
+		pieces_there(in, PAYLOAD_DIFF, in->stage, STAGE_PAYLOAD);
+	if (in->there[PAYLOAD_DIFF]
+		    ? dev_read(in->stage, STAGE_PAYLOAD, in->buf,
+			       bundle_padded(piece_len(p, 0)))
+		    : read_piece(in, PAYLOAD_DIFF, 0))
+		return -1;
+	in->first_read = !in->there[PAYLOAD_DIFF];
+	if (payload_diff(in->buf, p->size, &in->manifest, &room, &why))
+		return error("the diff in '%s' cannot be used: %s",
+			     in->stream.name, why);
+	if (room == p->room)
+		return 0;
+	return error("the merge of the diff in '%s' takes %llu bytes, its "
+		     "manifest says %llu",
+		     in->stream.name, (ull)room, (ull)p->room);
+}
+
+/* The pieces that are not there; nothing unchecked is written. */
 static int receive(struct install *in, enum payload_kind kind, struct dev *to,
 		   uint64_t offset)
 {
 	const struct payload *p = &in->manifest.payload[kind];
+	uint32_t *sums = calloc(p->n_pieces, sizeof(*sums));
 	char what[32];
 
+	in->sums[kind] = sums;
+	if (!sums)
+		return error("out of memory for %u pieces", p->n_pieces);
 	snprintf(what, sizeof(what), "writing the %s", payload_title(kind));
 	progress_start(what, p->size);
-	for (uint32_t i = 0; i < p->n_pieces; i++) {
+	for (uint32_t i = in->there[kind]; i < p->n_pieces; i++) {
 		uint64_t at = (uint64_t)i * p->piece_size;
 
-		if (receive_piece(in, kind, i, to, offset + at))
-			return -1;
 		progress_update(at);
+		if (!in->first_read && read_piece(in, kind, i))
+			return -1;
+		in->first_read = false;
+		sums[i] = crc32(0, in->buf, piece_len(p, i));
+		if (dev_write(to, offset + at, in->buf,
+			      bundle_padded(piece_len(p, i))))
+			return -1;
 	}
 	progress_end();
 	return 0;
 }
+
+static int receive_boot(struct install *in)
+{
+	in->there[PAYLOAD_BOOT] = pieces_there(in, PAYLOAD_BOOT, in->boot, 0);
+	return receive(in, PAYLOAD_BOOT, in->boot, 0);
+}
+
+/* ---- writing it ---------------------------------------------------------- */
 
 /* One step over both boot partitions, MANIFEST_PIECE bytes at most. */
 static int copy_boot(struct install *in)
@@ -305,28 +163,79 @@ static int copy_boot(struct install *in)
 	return 0;
 }
 
+/*
+ * What the merge of an earlier update, of the same one perhaps, left there
+ * would be believed by the next.
+ */
+static int forget_progress(struct install *in)
+{
+	static const uint8_t none[2 * UPDATE1_RECORD_SIZE];
+
+	return dev_write(in->stage, install_progress_at(&in->manifest), none,
+			 sizeof(none));
+}
+
+static int write_diff(struct install *in)
+{
+	if (!has_diff(in))
+		return 0;
+	return receive(in, PAYLOAD_DIFF, in->stage, STAGE_PAYLOAD) ||
+	       forget_progress(in);
+}
+
 static int write_payloads(struct install *in)
 {
-	if (receive(in, PAYLOAD_DIFF, in->stage, STAGE_PAYLOAD))
+	if (write_diff(in) ||
+	    (in->running_boot ? copy_boot(in) : receive_boot(in)) ||
+	    stream_seek(&in->stream, bundle_length(&in->head, &in->manifest)))
 		return -1;
-	if (in->running_boot ? copy_boot(in)
-			     : receive(in, PAYLOAD_BOOT, in->boot, 0))
+	return stream_expect_end(&in->stream);
+}
+
+/* CRC-32 of len bytes of dev. */
+static int sum_of(struct install *in, struct dev *dev, uint64_t at,
+		  uint32_t len, uint32_t *sum)
+{
+	if (dev_read(dev, at, in->buf, len))
 		return -1;
-	return bundle_expect_end(&in->stream);
+	*sum = crc32(0, in->buf, len);
+	return 0;
+}
+
+/*
+ * Whether the medium holds piece i. Of what this installation wrote, a sum is
+ * known that costs less than the hash, which was right a moment ago.
+ */
+static bool piece_is_there(struct install *in, enum payload_kind kind, u32 i,
+			   struct dev *dev, uint64_t at)
+{
+	const struct payload *p = &in->manifest.payload[kind];
+	uint8_t hash[HASH_SIZE];
+	uint32_t sum;
+
+	if (i < in->there[kind])
+		return !bundle_hash(dev, at, piece_len(p, i),
+				    (uint64_t)i * p->piece_size, hash) &&
+		       !memcmp(hash, p->piece[i], HASH_SIZE);
+	return !sum_of(in, dev, at, piece_len(p, i), &sum) &&
+	       sum == in->sums[kind][i];
 }
 
 static int compare_payload(struct install *in, enum payload_kind kind,
 			   struct dev *dev, uint64_t offset)
 {
 	const struct payload *p = &in->manifest.payload[kind];
-	uint32_t bad;
 
 	progress_start("reading it back", p->size);
-	bad = bundle_bad_piece(dev, offset, p);
-	if (bad)
-		return error("'%s' does not hold what was written: piece %u of "
-			     "the %s differs",
-			     dev_name(dev), bad, payload_title(kind));
+	for (u32 i = 0; i < p->n_pieces; i++) {
+		uint64_t at = (uint64_t)i * p->piece_size;
+
+		if (!piece_is_there(in, kind, i, dev, offset + at))
+			return error("'%s' does not hold what was written: "
+				     "piece %u of the %s differs",
+				     dev_name(dev), i + 1, payload_title(kind));
+		progress_update(at);
+	}
 	progress_end();
 	return 0;
 }
@@ -345,6 +254,25 @@ static int compare_head(struct install *in)
 	return 0;
 }
 
+static int compare_progress(struct install *in)
+{
+	const size_t len = 2 * UPDATE1_RECORD_SIZE;
+
+	if (dev_read(in->stage, install_progress_at(&in->manifest), in->buf,
+		     len))
+		return -1;
+	return bundle_zeros(in->buf, len)
+		       ? 0
+		       : error("'%s' does not hold what was written: there is "
+			       "progress of an earlier merge",
+			       dev_name(in->stage));
+}
+
+static int compare_diff(struct install *in)
+{
+	return compare_progress(in) ||
+	       compare_payload(in, PAYLOAD_DIFF, in->stage, STAGE_PAYLOAD);
+}
 static int compare_boot(struct install *in)
 {
 	uint64_t size = dev_size(in->running_boot);
@@ -366,8 +294,7 @@ static int compare_boot(struct install *in)
 static int read_back(struct install *in)
 {
 	if (dev_drop_cache(in->stage) || dev_drop_cache(in->boot) ||
-	    compare_head(in) ||
-	    compare_payload(in, PAYLOAD_DIFF, in->stage, STAGE_PAYLOAD))
+	    compare_head(in) || (has_diff(in) && compare_diff(in)))
 		return -1;
 	return in->running_boot
 		       ? compare_boot(in)
@@ -404,6 +331,8 @@ static int write_update(struct install *in)
 	};
 
 	strcpy(staged.id, in->head.id);
+	if (has_diff(in))
+		staged.progress = install_progress_at(&in->manifest);
 	if (stage_write(in->stage, &none) || write_payloads(in) ||
 	    dev_write(in->stage, STAGE_HEAD, in->head.bytes, in->head.size) ||
 	    dev_flush(in->stage) || dev_flush(in->boot) || read_back(in) ||
@@ -426,6 +355,8 @@ static void what_next(const struct install *in)
 
 static void clean_up(struct install *in)
 {
+	for (int kind = 0; kind < PAYLOAD_KINDS; kind++)
+		free(in->sums[kind]);
 	free(in->buf);
 	dev_close(in->running_boot);
 	dev_close(in->boot);
@@ -433,26 +364,31 @@ static void clean_up(struct install *in)
 	dev_close(in->stage);
 	manifest_free(&in->manifest);
 	bundle_head_free(&in->head);
-	bundle_close(&in->stream);
+	stream_close(&in->stream);
+}
+
+static int install(struct install *in)
+{
+	if (install_check_device(in) || install_check_bundle(in) ||
+	    (has_diff(in) && check_diff(in)) || write_update(in))
+		return -1;
+	what_next(in);
+	return 0;
 }
 
 int install_bundle(const struct board *board, char running, const char *path,
-		   bool allow_downgrade)
+		   const struct install_options *options)
 {
 	struct install in = { .board = board,
 			      .running = running,
-			      .allow_downgrade = allow_downgrade };
-	int r = -1;
+			      .allow_downgrade = options->allow_downgrade };
+	int r;
 
-	if (bundle_open(&in.stream, path))
+	if (stream_open(&in.stream, path, &options->stream))
 		return -1;
 	in.buf = malloc(MANIFEST_PIECE);
-	if (!in.buf)
-		error("out of memory installing '%s'", path);
-	else if (!check_device(&in) && !check_bundle(&in))
-		r = write_update(&in);
-	if (!r)
-		what_next(&in);
+	r = in.buf ? install(&in)
+		   : error("out of memory installing '%s'", path);
 	clean_up(&in);
 	return r;
 }

@@ -67,26 +67,45 @@ static int finish(struct boot *boot)
 	return env_store_idle(&boot->env, last);
 }
 
+static int failed_merge(const struct boot *boot, const struct merge_status *s)
+{
+	return error("the merge into '%s' has failed (%s): the system goes on "
+		     "with %llu of %llu blocks merged, the next boot tries "
+		     "again",
+		     boot->board.system, s->reason, (unsigned long long)s->done,
+		     (unsigned long long)s->total);
+}
+
+/* 0 all of it, 1 there is more to come, -1 it has failed. */
+static int look(const struct boot *boot, struct merge_status *s)
+{
+	if (machine->merge_status(s))
+		return -1;
+	if (!strcmp(s->phase, "failed"))
+		return failed_merge(boot, s);
+	return s->done < s->total;
+}
+
 static int merged(struct boot *boot, bool wait)
 {
-	uint64_t done, total;
+	struct merge_status s;
+	int r = look(boot, &s);
 
-	if (machine->merge_progress(&done, &total))
-		return -1;
-	if (wait)
-		progress_start("merging", total);
-	while (wait && done < total) {
-		progress_update(done);
+	if (r >= 0 && !wait)
+		printf("%llu of %llu blocks merged%s%s\n",
+		       (unsigned long long)s.done, (unsigned long long)s.total,
+		       r ? ", " : "", r ? s.phase : "");
+	if (r < 0 || !wait)
+		return r;
+	progress_start("merging", s.total);
+	while (r > 0) {
+		progress_update(s.done);
 		usleep(POLL_US);
-		if (machine->merge_progress(&done, &total))
-			return -1;
+		r = look(boot, &s);
 	}
-	if (wait)
+	if (!r)
 		progress_end();
-	else
-		printf("%llu of %llu blocks merged\n", (unsigned long long)done,
-		       (unsigned long long)total);
-	return done < total;
+	return r;
 }
 
 int live_merge(struct boot *boot, bool wait)

@@ -83,26 +83,41 @@ static int make_stage(const struct board *board, const struct stage_record *rec)
 	return dm_make(DM_STAGE, &table);
 }
 
+/* A record without a place for the progress is that of an older install. */
+static void update_params(struct system_table *t, const struct board *board,
+			  const struct stage_record *rec, enum system_mode mode)
+{
+	size_t room = sizeof(t->params);
+	int n = snprintf(t->params, room, "%s " MAPPER DM_STAGE, board->system);
+
+	if (mode == SYSTEM_TRIAL)
+		snprintf(t->params + n, room - n, " 1 no_bg_update");
+	else if (!rec->progress)
+		snprintf(t->params + n, room - n, " 0");
+	else
+		snprintf(t->params + n, room - n, " 3 progress %s %" PRIu64,
+			 board->stage, rec->progress / BOWLINE_SECTOR);
+}
+
 /*
  * A merge writes through the update target into the system device, which needs
  * no writable mapping: the root stays read-only from first to last.
  */
-void machine_system_table(struct system_table *t, const char *system,
-			  uint64_t sectors, enum system_mode mode)
+void machine_system_table(struct system_table *t, const struct board *board,
+			  const struct stage_record *rec, uint64_t sectors,
+			  enum system_mode mode)
 {
-	const char *options = mode == SYSTEM_TRIAL ? "1 no_bg_update" : "0";
-
-	t->dm = (struct dm_table){ .params = t->params,
+	t->dm = (struct dm_table){ .target = "linear",
+				   .params = t->params,
 				   .sectors = sectors,
 				   .read_only = true };
-	if (mode == SYSTEM_PLAIN) {
-		t->dm.target = "linear";
-		snprintf(t->params, sizeof(t->params), "%s 0", system);
+	if (mode == SYSTEM_PLAIN || !rec->payload) {
+		snprintf(t->params, sizeof(t->params), "%s 0", board->system);
 		return;
 	}
 	t->dm.target = "update";
-	snprintf(t->params, sizeof(t->params), "%s " MAPPER DM_STAGE " %s",
-		 system, options);
+	t->dm.sectors = (rec->image + BOWLINE_SECTOR - 1) / BOWLINE_SECTOR;
+	update_params(t, board, rec, mode);
 }
 
 /* And the device of the stage, which an update's table names. */
@@ -113,8 +128,9 @@ static int system_table(struct system_table *t, const struct board *board,
 
 	if (sectors_of(board->system, &sectors))
 		return -1;
-	machine_system_table(t, board->system, sectors, mode);
-	return mode == SYSTEM_PLAIN ? 0 : make_stage(board, rec);
+	machine_system_table(t, board, rec, sectors, mode);
+	return mode == SYSTEM_PLAIN || !rec->payload ? 0
+						     : make_stage(board, rec);
 }
 
 static int real_mount_system(const struct board *board,
@@ -138,7 +154,7 @@ static int real_swap_system(const struct board *board,
 	if (system_table(&table, board, rec, mode) ||
 	    dm_swap(DM_SYSTEM, &table.dm))
 		return -1;
-	return mode == SYSTEM_PLAIN ? dm_drop(DM_STAGE) : 0;
+	return mode == SYSTEM_PLAIN && rec->payload ? dm_drop(DM_STAGE) : 0;
 }
 
 /* ---- data ---- */
@@ -314,22 +330,29 @@ static int real_release_data(void)
 
 /* ---- the rest ---- */
 
-static int real_merge_progress(uint64_t *done, uint64_t *total)
+int machine_merge_status(struct merge_status *s, const char *line)
+{
+	if (sscanf(line, "%" SCNu64 " %" SCNu64 " %*u %15s %" SCNu64 " %31s",
+		   &s->done, &s->total, s->phase, &s->errors, s->reason) != 5)
+		return error("the target 'update' says '%s', not DONE TOTAL "
+			     "BYTES PHASE ERRORS REASON",
+			     line);
+	s->exists = true;
+	return 0;
+}
+
+static int real_merge_status(struct merge_status *status)
 {
 	struct dm_state dm;
 
+	memset(status, 0, sizeof(*status));
 	if (dm_look(DM_SYSTEM, &dm))
 		return -1;
 	if (!dm.exists)
 		return error("there is no device '" DM_SYSTEM "'");
-	if (!strcmp(dm.target, "linear")) {
-		*done = *total = 0;
+	if (strcmp(dm.target, "update"))
 		return 0;
-	}
-	if (sscanf(dm.status, "%" SCNu64 " %" SCNu64, done, total) != 2)
-		return error("the target '%s' says '%s', not DONE TOTAL",
-			     dm.target, dm.status);
-	return 0;
+	return machine_merge_status(status, dm.status);
 }
 
 static int real_arm_watchdog(const struct board *board)
@@ -356,7 +379,7 @@ const struct machine machine_real = {
 	.check_data = real_check_data,
 	.bow_status = real_bow_status,
 	.release_data = real_release_data,
-	.merge_progress = real_merge_progress,
+	.merge_status = real_merge_status,
 	.arm_watchdog = real_arm_watchdog,
 	.watchdog_fired = real_watchdog_fired,
 	.reboot = real_reboot,

@@ -22,15 +22,29 @@ enum system_mode {
 
 struct system_table {
 	struct dm_table dm;
-	char params[2 * BOARD_VALUE_MAX]; /* dm.params points here */
+	char params[2 * BOARD_VALUE_MAX + 96]; /* dm.params points here */
 };
 
 /*
- * Pure: what the root device becomes in a mode. system: the device of the
- * system partition, shorter than BOARD_VALUE_MAX; sectors: its size.
+ * Pure: what the root device becomes in a mode: the system partition, which has
+ * so many sectors, or the image of an update. An update of the kernel alone has
+ * no image: then it is the partition in every mode.
  */
-void machine_system_table(struct system_table *table, const char *system,
-			  uint64_t sectors, enum system_mode mode);
+void machine_system_table(struct system_table *table, const struct board *board,
+			  const struct stage_record *rec, uint64_t sectors,
+			  enum system_mode mode);
+
+/* What the update target says of its merge. */
+struct merge_status {
+	bool exists;	      /* else there is no update under the root */
+	uint64_t done, total; /* blocks; equal = finished and durable */
+	char phase[16];	      /* "running", "paused", "failed", ... */
+	uint64_t errors;
+	char reason[32]; /* of a failure, else "-" */
+};
+
+/* Pure: reads the status line. */
+int machine_merge_status(struct merge_status *status, const char *line);
 
 struct bow_table {
 	struct dm_table dm;
@@ -81,8 +95,8 @@ struct machine {
 	int (*bow_status)(struct bow_status *status);
 	/* Gives up the way back: the log of the data device goes. */
 	int (*release_data)(void);
-	/* Blocks of the merge done and in all; equal = finished and durable. */
-	int (*merge_progress)(uint64_t *done, uint64_t *total);
+	/* Of the root device. */
+	int (*merge_status)(struct merge_status *status);
 	int (*arm_watchdog)(const struct board *board);
 	bool (*watchdog_fired)(const struct board *board);
 	/* Does not return on a real machine. */

@@ -21,6 +21,7 @@ static const struct verb verbs[] = {
 	{ "restore", cmd_restore, help_restore },
 	{ "keep", cmd_keep, help_keep },
 	{ "inspect", cmd_inspect, help_inspect },
+	{ "info", cmd_info, help_info },
 #ifdef HOST_VERBS
 	{ "diff", cmd_diff, help_diff },
 	{ "apply", cmd_apply, help_apply },
@@ -58,10 +59,30 @@ static int wants_help(int argc, char **argv)
 	return 0;
 }
 
+static int run(const struct verb *verb, int argc, char **argv)
+{
+	if (wants_help(argc, argv)) {
+		fputs(verb->help, stdout);
+		return 0;
+	}
+	return verb->run(argc, argv);
+}
+
+/* A link to the program may have the name of the published tool for diffs. */
+static const struct verb *find_tool(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	return strcmp(slash ? slash + 1 : path, "update-diff") ? NULL
+							       : find("diff");
+}
+
 int main(int argc, char **argv)
 {
-	const struct verb *verb;
+	const struct verb *verb = argc ? find_tool(argv[0]) : NULL;
 
+	if (verb)
+		return run(verb, argc, argv);
 	if (argc < 2) {
 		fputs("bowline: missing argument 'VERB'; see "
 		      "'bowline --help'\n",
@@ -78,9 +99,5 @@ int main(int argc, char **argv)
 			argv[1]);
 		return 2;
 	}
-	if (wants_help(argc - 1, argv + 1)) {
-		fputs(verb->help, stdout);
-		return 0;
-	}
-	return verb->run(argc - 1, argv + 1);
+	return run(verb, argc - 1, argv + 1);
 }

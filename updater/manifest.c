@@ -80,6 +80,41 @@ bool board_name_valid(const char *name)
 	return n && n < MANIFEST_NAME_MAX && !name[n];
 }
 
+/* The name before the next comma, or the end; its length. */
+static size_t name_length(const char *list)
+{
+	size_t n = 0;
+
+	while (is_name_char(list[n]))
+		n++;
+	return list[n] && list[n] != ',' ? 0 : n;
+}
+
+bool hardware_valid(const char *list)
+{
+	size_t n = strlen(list);
+
+	if (n >= MANIFEST_LIST_MAX)
+		return false;
+	while ((n = name_length(list)) && list[n])
+		list += n + 1;
+	return n;
+}
+
+bool hardware_listed(const char *list, const char *revision)
+{
+	size_t len = strlen(revision), n;
+
+	if (!strcmp(list, MANIFEST_ANY))
+		return true;
+	while ((n = name_length(list))) {
+		if (n == len && !memcmp(list, revision, n))
+			return true;
+		list += n + (list[n] == ',');
+	}
+	return false;
+}
+
 bool version_valid(const char *version)
 {
 	size_t n;
@@ -198,11 +233,12 @@ static int expect(struct parser *ps, const char *key)
 }
 
 static int expect_name(struct parser *ps, const char *key, char *name,
-		       bool (*valid)(const char *), const char *problem)
+		       size_t room, bool (*valid)(const char *),
+		       const char *problem)
 {
 	if (expect(ps, key))
 		return -1;
-	if (ps->len >= MANIFEST_NAME_MAX || memchr(ps->value, 0, ps->len))
+	if (ps->len >= room || memchr(ps->value, 0, ps->len))
 		return refuse_value(ps, problem);
 	memcpy(name, ps->value, ps->len);
 	name[ps->len] = 0;
@@ -256,14 +292,13 @@ static int expect_hash(struct parser *ps, const char *key, u8 *hash)
 	return 0;
 }
 
-/* The lines after "payload=KIND". */
-static int parse_payload(struct parser *ps, struct payload *p)
+/* "piece-size", at most "most", and a "piece" for each of p->size bytes. */
+static int parse_pieces(struct parser *ps, u32 most, struct payload *p)
 {
 	u64 piece_size, n;
 
-	if (expect_number(ps, "size", 1, MANIFEST_SIZE_MAX, &p->size) ||
-	    expect_number(ps, "piece-size", MANIFEST_PIECE_LEAST,
-			  MANIFEST_PIECE, &piece_size))
+	if (expect_number(ps, "piece-size", MANIFEST_PIECE_LEAST, most,
+			  &piece_size))
 		return -1;
 	if (piece_size & (piece_size - 1))
 		return refuse_value(ps, "not a power of two:");
@@ -282,6 +317,19 @@ static int parse_payload(struct parser *ps, struct payload *p)
 	return 0;
 }
 
+/* The lines after "payload=KIND". */
+static int parse_payload(struct parser *ps, enum payload_kind kind,
+			 struct payload *p)
+{
+	if (expect_number(ps, "size", 1, MANIFEST_SIZE_MAX, &p->size))
+		return -1;
+	if (kind == PAYLOAD_DIFF &&
+	    expect_number(ps, "room", MANIFEST_ROOM_LEAST, MANIFEST_SIZE_MAX,
+			  &p->room))
+		return -1;
+	return parse_pieces(ps, MANIFEST_PIECE, p);
+}
+
 static int parse_payloads(struct parser *ps, struct manifest *m)
 {
 	int last = -1;
@@ -298,12 +346,31 @@ static int parse_payloads(struct parser *ps, struct manifest *m)
 		if (kind == PAYLOAD_KINDS)
 			return refuse_value(ps, "unknown, repeated or "
 						"misplaced payload");
-		if (parse_payload(ps, &m->payload[kind]))
+		if (parse_payload(ps, kind, &m->payload[kind]))
 			return -1;
 		last = kind;
 	}
 	/* Says so in the words of a missing line when there was none. */
-	return last < 0 ? expect(ps, "payload") : 0;
+	if (last < 0)
+		return expect(ps, "payload");
+	if (!m->target_size == !m->payload[PAYLOAD_DIFF].size)
+		return 0;
+	put_line_number(ps);
+	put_str(&ps->message, "a diff and a target-size go together");
+	return -1;
+}
+
+static int parse_images(struct parser *ps, struct manifest *m)
+{
+	if (expect_number(ps, "source-size", 0, MANIFEST_SIZE_MAX,
+			  &m->source.size) ||
+	    expect_hash(ps, "source-sha256", m->source_hash))
+		return -1;
+	if (m->source.size && parse_pieces(ps, MANIFEST_RANGE, &m->source))
+		return -1;
+	return expect_number(ps, "target-size", 0, MANIFEST_SIZE_MAX,
+			     &m->target_size) ||
+	       expect_hash(ps, "target-sha256", m->target_hash);
 }
 
 static int parse(struct parser *ps, struct manifest *m)
@@ -315,18 +382,15 @@ static int parse(struct parser *ps, struct manifest *m)
 		return -1;
 	if (format != MANIFEST_FORMAT)
 		return refuse_value(ps, "unknown manifest format");
-	if (expect_name(ps, "board", m->board, board_name_valid,
-			"not a board name:") ||
-	    expect_name(ps, "version", m->version, version_valid,
-			"not a version:") ||
-	    expect_name(ps, "min-version", m->min_version, version_valid,
-			"not a version:") ||
-	    expect_number(ps, "source-size", 1, MANIFEST_SIZE_MAX,
-			  &m->source_size) ||
-	    expect_hash(ps, "source-sha256", m->source_hash) ||
-	    expect_number(ps, "target-size", 1, MANIFEST_SIZE_MAX,
-			  &m->target_size) ||
-	    expect_hash(ps, "target-sha256", m->target_hash))
+	if (expect_name(ps, "board", m->board, MANIFEST_NAME_MAX,
+			board_name_valid, "not a board name:") ||
+	    expect_name(ps, "hardware", m->hardware, MANIFEST_LIST_MAX,
+			hardware_valid, "not a list of names:") ||
+	    expect_name(ps, "version", m->version, MANIFEST_NAME_MAX,
+			version_valid, "not a version:") ||
+	    expect_name(ps, "min-version", m->min_version, MANIFEST_NAME_MAX,
+			version_valid, "not a version:") ||
+	    parse_images(ps, m))
 		return -1;
 	return parse_payloads(ps, m);
 }
@@ -354,6 +418,7 @@ void manifest_free(struct manifest *m)
 {
 	for (int kind = 0; kind < PAYLOAD_KINDS; kind++)
 		plat_free(m->payload[kind].piece);
+	plat_free(m->source.piece);
 	memset(m, 0, sizeof(*m));
 }
 
@@ -383,14 +448,21 @@ static void put_hash_line(struct text *t, const char *key, const u8 *hash)
 	put_str(t, "\n");
 }
 
-static void put_payload(struct text *t, const char *name,
-			const struct payload *p)
+static void put_pieces(struct text *t, const struct payload *p)
 {
-	put_line(t, "payload", name);
-	put_number_line(t, "size", p->size);
 	put_number_line(t, "piece-size", p->piece_size);
 	for (u32 i = 0; i < p->n_pieces; i++)
 		put_hash_line(t, "piece", p->piece[i]);
+}
+
+static void put_payload(struct text *t, enum payload_kind kind,
+			const struct payload *p)
+{
+	put_line(t, "payload", names[kind]);
+	put_number_line(t, "size", p->size);
+	if (kind == PAYLOAD_DIFF)
+		put_number_line(t, "room", p->room);
+	put_pieces(t, p);
 }
 
 size_t manifest_format(const struct manifest *m, char *buf, size_t cap)
@@ -399,14 +471,17 @@ size_t manifest_format(const struct manifest *m, char *buf, size_t cap)
 
 	put_number_line(&t, "bowline-manifest", MANIFEST_FORMAT);
 	put_line(&t, "board", m->board);
+	put_line(&t, "hardware", m->hardware);
 	put_line(&t, "version", m->version);
 	put_line(&t, "min-version", m->min_version);
-	put_number_line(&t, "source-size", m->source_size);
+	put_number_line(&t, "source-size", m->source.size);
 	put_hash_line(&t, "source-sha256", m->source_hash);
+	if (m->source.size)
+		put_pieces(&t, &m->source);
 	put_number_line(&t, "target-size", m->target_size);
 	put_hash_line(&t, "target-sha256", m->target_hash);
 	for (int kind = 0; kind < PAYLOAD_KINDS; kind++)
 		if (m->payload[kind].size)
-			put_payload(&t, names[kind], &m->payload[kind]);
+			put_payload(&t, kind, &m->payload[kind]);
 	return t.len;
 }

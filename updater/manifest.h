@@ -14,11 +14,15 @@
 
 #define MANIFEST_FORMAT	     1
 #define MANIFEST_NAME_MAX    64	 /* bytes of board and versions with the NUL */
+#define MANIFEST_LIST_MAX    256 /* of a list of hardware revisions */
+#define MANIFEST_ANY	     "any"
 #define MANIFEST_MESSAGE     128 /* enough for any message of manifest_parse */
 #define MANIFEST_HASH_SIZE   32
 #define MANIFEST_SIZE_MAX    ((u64)1 << 60) /* bytes of an image, a payload */
 #define MANIFEST_PIECE	     (1u << 20) /* the usual piece, and the largest */
 #define MANIFEST_PIECE_LEAST 4096u
+#define MANIFEST_RANGE	     (1u << 30) /* largest piece of the old image */
+#define MANIFEST_ROOM_LEAST  8192u	/* bytes: two records */
 
 /* In the manifest each kind comes at most once, in this order. */
 enum payload_kind {
@@ -29,6 +33,7 @@ enum payload_kind {
 
 struct payload {
 	u64 size;	/* bytes, 0 = this kind is not in the bundle */
+	u64 room;	/* diff: bytes its merge takes behind it, else 0 */
 	u32 piece_size; /* bytes: a power of two; the last piece may be shorter
 			 */
 	u32 n_pieces;	/* size / piece_size, rounded up */
@@ -37,11 +42,12 @@ struct payload {
 
 struct manifest {
 	char board[MANIFEST_NAME_MAX];
+	char hardware[MANIFEST_LIST_MAX];    /* revisions, or MANIFEST_ANY */
 	char version[MANIFEST_NAME_MAX];     /* of the new system */
 	char min_version[MANIFEST_NAME_MAX]; /* least version to update from */
-	u64 source_size; /* bytes of the old image that are hashed */
+	struct payload source; /* the old image; size 0: it may be any */
 	u8 source_hash[MANIFEST_HASH_SIZE];
-	u64 target_size; /* bytes of the new image */
+	u64 target_size; /* bytes of the new image, 0: there is no diff */
 	u8 target_hash[MANIFEST_HASH_SIZE];
 	struct payload payload[PAYLOAD_KINDS];
 };
@@ -68,6 +74,11 @@ const char *payload_title(enum payload_kind kind);
 
 /* Letters, digits, '.', '_' and '-', fewer than MANIFEST_NAME_MAX. */
 bool board_name_valid(const char *name);
+
+/* Such names, joined by commas, or "any". */
+bool hardware_valid(const char *list);
+/* Is this revision one of the list? */
+bool hardware_listed(const char *list, const char *revision);
 
 /*
  * A version is decimal numbers joined by dots, compared number by number; a

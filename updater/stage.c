@@ -20,7 +20,8 @@ struct disk_record {
 	__le64 image;
 	__le32 attempt;
 	char reason[64];
-	__u8 zero[STAGE_RECORD_SIZE - 116 - 4];
+	__le64 progress;
+	__u8 zero[STAGE_RECORD_SIZE - 124 - 4];
 	__le32 crc; /* CRC-32C, seed ~0, over everything before it */
 } __attribute__((packed));
 _Static_assert(sizeof(struct disk_record) == STAGE_RECORD_SIZE, "record");
@@ -92,6 +93,7 @@ int stage_read(struct dev *stage, struct stage_record *rec)
 	rec->image = le64_to_cpu(disk->image);
 	rec->attempt = le32_to_cpu(disk->attempt);
 	strcpy(rec->reason, disk->reason);
+	rec->progress = le64_to_cpu(disk->progress);
 	return 0;
 }
 
@@ -109,6 +111,7 @@ static void encode(struct disk_record *disk, const struct stage_record *rec,
 	disk->image = cpu_to_le64(rec->image);
 	disk->attempt = cpu_to_le32(rec->attempt);
 	memcpy(disk->reason, rec->reason, sizeof(disk->reason));
+	disk->progress = cpu_to_le64(rec->progress);
 	disk->crc = crc_of(disk);
 }
 

@@ -5,7 +5,8 @@
  *   byte 0      record, copy 0   (4 KiB each; the valid one with the higher
  *   byte 4096   record, copy 1    sequence counts, a write goes to the other)
  *   64 KiB      the head of the bundle: header, manifest, signature
- *   2 MiB       the payload, byte for byte as in the bundle
+ *   2 MiB       the diff, byte for byte as in the bundle, and behind it the
+ *               records of its merge and the save area
  *
  * The record is the second copy of the decision (docs/STATES.md) and says what
  * is true of the disks: whether the staged update may be half merged into the
@@ -39,6 +40,8 @@ struct stage_record {
 	uint64_t image;	  /* bytes of the new system image */
 	uint32_t attempt; /* the last attempt the initramfs saw, 0 = none */
 	char reason[64];  /* why the last attempt ended, or "" */
+	uint64_t
+		progress; /* byte where the merge keeps its records, 0 = none */
 };
 
 /*

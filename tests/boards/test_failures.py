@@ -143,7 +143,7 @@ def test_the_staged_update_is_damaged(bench, installed, old_data, fresh):
     """The initramfs sees it before it mounts anything."""
     device = bench(installed)
     board, update = device.board, update_id(device)
-    device.images.partition("stage").flip(7 * MIB)
+    device.images.partition("stage").flip(3 * MIB)  # in the diff
     board.power_on()
     assert board.kernel() == {"slot": "B", "attempt": "1"}
     board.expect("step reboot", unless="step system")

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from updates import sha256, user_files
+from updates import run, sha256, user_files
 
 
 def test_a_good_update(updated, fresh, out, tmp_path):
@@ -25,6 +25,29 @@ def test_a_good_update(updated, fresh, out, tmp_path):
     assert set(after) - set(before) == {"mine", "yours"}
     stores = updated.environment.writes_since(fresh.environment.current().serial)
     assert stores <= 3 + 1
+
+
+def test_an_update_of_the_kernel_alone(bench, fresh, out, top, tmp_path):
+    """The other slot's kernel is tried and kept; the system stays."""
+    bundle = tmp_path / "kernel.bundle"
+    run(top / "out/host/bowline", "bundle", "--board", "qemu-arm64",
+        "--version", "2", "--boot", out / "slot-2.itb", "--key",
+        top / "out/keys/development.key", "-o", bundle)
+    device = bench(fresh, bundle=bundle)
+    board = device.board
+    board.power_on()
+    board.boot()
+    board.ok(device.drives.install(), 180)
+    board.reboot()
+    assert board.kernel() == {"slot": "B", "attempt": "1"}
+    board.shell()
+    board.until("bowline status", r"(?m)^phase +idle$", 240)
+    assert board.ok("echo $IMAGE_VERSION") == "1"
+    board.poweroff()
+    assert device.env["BOOT_ORDER"] == "B A"
+    assert device.env["bowline_last"].startswith("committed ")
+    assert device.images.partition("system").sha256() == \
+        fresh.partition("system").sha256()
 
 
 def test_the_trial_wrote_nothing_to_the_system(bench, installed, fresh):

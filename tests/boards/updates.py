@@ -39,11 +39,12 @@ def variant(system, to, files):
 
 
 def make_bundle(top, old, new, to, *, version, board="qemu-arm64", boot=None,
-                key=None, level=3):
+                key=None, level=3, diff_format=1):
     """A signed bundle of the diff between two images; returns its path."""
     bowline = top / "out/host/bowline"
     diff = Path(f"{to}.diff")
-    run(bowline, "diff", old, new, "-o", diff, "--level", str(level))
+    run(bowline, "diff", old, new, "-o", diff, "--level", str(level),
+        "--format", str(diff_format))
     run(bowline, "bundle", "--board", board, "--version", version,
         "--old", old, "--new", new, "--diff", diff,
         "--key", key or top / "out/keys/development.key", "-o", to,

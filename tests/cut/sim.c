@@ -60,6 +60,16 @@ uint8_t *sim_bytes(enum sim_disk_id id)
 	return disks[id].now;
 }
 
+struct dev *sim_part(enum sim_disk_id id, uint64_t at, uint64_t size)
+{
+	static struct dev part;
+
+	part = (struct dev){ .name = disks[id].name,
+			     .size = size,
+			     .now = disks[id].now + at };
+	return &part;
+}
+
 static void drop_pending(void)
 {
 	while (n_pending)
@@ -282,6 +292,7 @@ static int mount_system(const struct board *board,
 {
 	sim_running.root = true;
 	sim_running.mode = mode;
+	sim_running.rec = *rec;
 	return 0;
 }
 
@@ -298,6 +309,7 @@ static int swap_system(const struct board *board,
 		       const struct stage_record *rec, enum system_mode mode)
 {
 	sim_running.mode = mode;
+	sim_running.rec = *rec;
 	return 0;
 }
 
@@ -321,10 +333,15 @@ static int release_data(void)
 	return 0;
 }
 
-static int merge_progress(uint64_t *done, uint64_t *total)
+static int merge_status(struct merge_status *status)
 {
-	*total = 1;
-	*done = !sim_kernel.merge();
+	*status = (struct merge_status){
+		.exists = true,
+		.done = !sim_kernel.merge(&sim_running.rec),
+		.total = 1,
+		.phase = "running",
+		.reason = "-",
+	};
 	return 0;
 }
 
@@ -352,7 +369,7 @@ const struct machine sim_machine = {
 	.check_data = check_data,
 	.bow_status = bow_status,
 	.release_data = release_data,
-	.merge_progress = merge_progress,
+	.merge_status = merge_status,
 	.arm_watchdog = arm_watchdog,
 	.watchdog_fired = watchdog_fired,
 	.reboot = sim_reboot,

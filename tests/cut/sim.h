@@ -46,6 +46,8 @@ const char *sim_name(enum sim_disk_id id);
 void sim_make(enum sim_disk_id id, uint64_t size);
 /* What a reader sees now. */
 uint8_t *sim_bytes(enum sim_disk_id id);
+/* So many bytes of it from byte at on, to be read, until the next call. */
+struct dev *sim_part(enum sim_disk_id id, uint64_t at, uint64_t size);
 /* Whatever was put into sim_bytes() so far is durable. */
 void sim_settle(void);
 
@@ -72,6 +74,7 @@ struct sim_running {
 	bool root, data, bow, watchdog, rebooted, checked;
 	struct bow_status status; /* of the bow target */
 	enum system_mode mode;
+	struct stage_record rec; /* of the update under the root */
 };
 extern struct sim_running sim_running;
 
@@ -80,7 +83,7 @@ struct sim_kernel {
 	bool (*enter_state_1)(void); /* false: it refuses */
 	void (*release)(void);
 	/* Copies some blocks; false when nothing is left. */
-	bool (*merge)(void);
+	bool (*merge)(const struct stage_record *rec);
 };
 extern struct sim_kernel sim_kernel;
 

@@ -7,6 +7,9 @@
  * recovery. After each cut the device boots until it is idle, and whatever
  * runs on the way must be the old system with the old data or the new system
  * with the new data.
+ *
+ * All that with a diff of either format. The merge of format 1 is that of
+ * `bowline apply --in-place`, on the place that the installation left for it.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
@@ -14,7 +17,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "apply.h"
 #include "bowline-format.h"
+#include "bundle.h"
 #include "install.h"
 #include "live.h"
 #include "plat.h"
@@ -25,7 +30,7 @@
 
 #define IMAGE	  (256u << 10) /* bytes of a system image */
 #define KERNEL	  (64u << 10)
-#define STAGE	  (STAGE_PAYLOAD + (512u << 10))
+#define STAGE	  (STAGE_PAYLOAD + (768u << 10))
 #define BLOCK	  512u
 #define BLOCKS	  128u /* of the data device */
 #define FREE	  96u  /* first free block */
@@ -43,7 +48,9 @@ static char dir[] = "/tmp/bowline-cut-XXXXXX";
 static uint8_t old_image[IMAGE], new_image[IMAGE];
 static uint8_t old_data[FREE * BLOCK];
 static struct board board;
-static char broken[256]; /* the first promise that did not hold */
+static const struct install_options usual;
+static char format = '0'; /* of the diff in the bundle that is installed */
+static char broken[256];  /* the first promise that did not hold */
 
 static void promise(bool holds, const char *what)
 {
@@ -90,7 +97,33 @@ static int verb(int (*run)(int, char **), const char *line)
 	return run(argc, argv);
 }
 
-static void make_bundle(void)
+static const char *bundle_path(void)
+{
+	char name[] = "bundle-X";
+
+	name[7] = format;
+	return in_dir(name);
+}
+
+/* Of the diff in this format. */
+static void pack(void)
+{
+	char line[1024];
+
+	snprintf(line, sizeof(line), "diff %s %s -o %s --level 1 --format %c",
+		 in_dir("old"), in_dir("new"), in_dir("diff"), format);
+	if (verb(cmd_diff, line))
+		abort();
+	snprintf(line, sizeof(line),
+		 "bundle --board sim --version 2 --old %s --new %s --diff %s "
+		 "--boot %s --key %s -o %s",
+		 in_dir("old"), in_dir("new"), in_dir("diff"), in_dir("kernel"),
+		 in_dir("key"), bundle_path());
+	if (verb(cmd_bundle, line))
+		abort();
+}
+
+static void make_bundles(void)
 {
 	static uint8_t kernel[KERNEL];
 	const __be32 fit[] = { htobe32(0xd00dfeed), htobe32(KERNEL) };
@@ -109,17 +142,31 @@ static void make_bundle(void)
 		 dir);
 	if (system(line))
 		abort();
-	snprintf(line, sizeof(line), "diff %s %s -o %s --level 1",
-		 in_dir("old"), in_dir("new"), in_dir("diff"));
-	if (verb(cmd_diff, line))
+	for (format = '0'; format <= '1'; format++)
+		pack();
+	format = '0';
+}
+
+/*
+ * What an earlier merge of the same diff left on the stage: it is all done. An
+ * installation that does not forget it would never merge.
+ */
+static void leave_progress(void)
+{
+	struct dev *diff = dev_open(in_dir("diff"), DEV_READ);
+	struct update1_progress progress = { 0 };
+	struct update1_record record;
+	struct v1_reader reader;
+	uint64_t at;
+
+	if (!diff || v1_open(&reader, diff))
 		abort();
-	snprintf(line, sizeof(line),
-		 "bundle --board sim --version 2 --old %s --new %s --diff %s "
-		 "--boot %s --key %s -o %s",
-		 in_dir("old"), in_dir("new"), in_dir("diff"), in_dir("kernel"),
-		 in_dir("key"), in_dir("bundle"));
-	if (verb(cmd_bundle, line))
-		abort();
+	at = STAGE_PAYLOAD + bundle_padded(dev_size(diff));
+	update1_progress_record(&reader.dir.g, &progress, reader.dir.g.n_epochs,
+				&record);
+	memcpy(sim_bytes(SIM_STAGE) + at, &record, sizeof(record));
+	v1_close(&reader);
+	dev_close(diff);
 }
 
 static void make_board(void)
@@ -147,10 +194,14 @@ static void set_up(void)
 	memcpy(new_image, old_image, IMAGE);
 	for (int i = 1; i < 8; i++)
 		fill(new_image + i * (IMAGE / 8), 5000, 10 + i);
-	make_bundle();
+	/* What changes places is copied, and has to be saved on the way. */
+	memcpy(new_image, old_image + IMAGE / 2 + 8192, 16384);
+	memcpy(new_image + IMAGE / 2 + 8192, old_image, 16384);
+	make_bundles();
 	for (int i = 0; i < SIM_DISKS; i++)
 		sim_make(i, sizes[i]);
 	make_board();
+	leave_progress();
 	memcpy(sim_bytes(SIM_SYSTEM), old_image, IMAGE);
 	fill(sim_bytes(SIM_DATA), BLOCKS * BLOCK, 3);
 	memcpy(old_data, sim_bytes(SIM_DATA), sizeof(old_data));
@@ -232,7 +283,7 @@ static void state_2(void)
 	sim_tick();
 }
 
-static bool merge(void)
+static bool copy_new_image(void)
 {
 	for (unsigned int at = 0; at < IMAGE; at += IMAGE / 8) {
 		memcpy(sim_bytes(SIM_SYSTEM) + at, new_image + at, IMAGE / 8);
@@ -240,6 +291,29 @@ static bool merge(void)
 		sim_tick();
 	}
 	return false;
+}
+
+/* As the target would go on from what the records say. */
+static bool merge_in_place(const struct stage_record *rec)
+{
+	struct dev *stage = dev_open(sim_name(SIM_STAGE), DEV_WRITE);
+	struct dev *system = dev_open(sim_name(SIM_SYSTEM), DEV_WRITE);
+	struct dev *diff = sim_part(SIM_STAGE, STAGE_PAYLOAD, rec->payload);
+	struct v1_reader reader;
+
+	promise(!v1_open(&reader, diff), "no diff is staged");
+	if (broken[0])
+		return false;
+	promise(reader.dir.g.n_saves, "nothing had to be saved");
+	promise(!apply_in_place(&reader, system, stage, rec->progress),
+		"the merge in place failed");
+	v1_close(&reader);
+	return false;
+}
+
+static bool merge(const struct stage_record *rec)
+{
+	return format == '1' ? merge_in_place(rec) : copy_new_image();
 }
 
 /* ---- one life ---- */
@@ -361,7 +435,7 @@ static void live(struct life *life)
 			 (sim_getenv("bowline_phase") &&
 			  strcmp(sim_getenv("bowline_phase"), "idle"));
 
-	if (!installed && install_bundle(&board, 0, in_dir("bundle"), false))
+	if (!installed && install_bundle(&board, 0, bundle_path(), &usual))
 		promise(false, "the installation failed");
 	while (!one_boot(life) || !sim_getenv("bowline_last"))
 		if (life->boots > MAX_BOOTS || broken[0]) {
@@ -482,14 +556,19 @@ static void cut_everywhere(bool good)
 	check(n > 20);
 }
 
+/* With either diff: only a good update comes to the merge of format 1. */
 static void test_one_cut_in_a_good_update(void)
 {
-	cut_everywhere(true);
+	for (format = '0'; format <= '1'; format++)
+		cut_everywhere(true);
+	format = '0';
 }
 
 static void test_one_cut_in_a_bad_update(void)
 {
-	cut_everywhere(false);
+	for (format = '0'; format <= '1'; format++)
+		cut_everywhere(false);
+	format = '0';
 }
 
 /* A second cut at every operation after the first, loss by turns. */
@@ -508,7 +587,9 @@ static void cut_twice(bool good)
 
 static void test_two_cuts_in_a_good_update(void)
 {
-	cut_twice(true);
+	for (format = '0'; format <= '1'; format++)
+		cut_twice(true);
+	format = '0';
 }
 
 static void test_two_cuts_in_a_bad_update(void)
@@ -526,7 +607,7 @@ static void one_attempt(void (*damage)(void))
 	sim_load();
 	broken[0] = 0;
 	damaged = (struct life){ .good = false };
-	if (install_bundle(&board, 'A', in_dir("bundle"), false))
+	if (install_bundle(&board, 'A', bundle_path(), &usual))
 		abort();
 	one_boot(&damaged);
 	damage();
@@ -701,7 +782,7 @@ static void test_a_step_that_fails_is_the_reason(void)
 	sim_load();
 	life = (struct life){ .good = true };
 	sim_kernel.enter_state_1 = no_space;
-	if (install_bundle(&board, 'A', in_dir("bundle"), false))
+	if (install_bundle(&board, 'A', bundle_path(), &usual))
 		abort();
 	while (life.boots < 8 && !sim_getenv("bowline_last"))
 		one_boot(&life);

@@ -95,11 +95,11 @@ def set_env(folder, **values):
     (folder / "env").write_bytes((folder / "one").read_bytes() * 2)
 
 
-def bundle(folder, out, key="key", board="test"):
+def bundle(folder, out, *options, key="key", board="test"):
     run(BOWLINE, "bundle", "--board", board, "--version", "2",
         "--min-version", "1", "--old", "old.img", "--new", "new.img",
         "--diff", "update.diff", "--boot", "kernel", "--key", key, "-o", out,
-        cwd=folder)
+        *options, cwd=folder)
 
 
 def make_keys(folder):
@@ -120,7 +120,8 @@ def pristine(tmp_path_factory):
     (folder / "old.img").write_bytes(old)
     (folder / "new.img").write_bytes(noise(8192, 2) + old[8192:])
     (folder / "kernel").write_bytes(fit(9000))
-    run(BOWLINE, "diff", "old.img", "new.img", "-o", "update.diff", cwd=folder)
+    run(BOWLINE, "diff", "old.img", "new.img", "-o", "update.diff", "--format",
+        "0", cwd=folder)
     make_keys(folder)
     bundle(folder, "good")
     (folder / "system").write_bytes(old)
@@ -336,11 +337,12 @@ def flip_signature(device):
     flip(device, 32 + head_size(device)[0] + 40)
 
 
-@given("a bundle with a flipped bit in its diff; the stage is overwritten")
+@given("a bundle with a flipped bit in the first piece of its diff")
 def flip_diff(device):
     flip(device, head_size(device)[1] + 5000)
 
 
+@given("a bundle with a flipped bit in its kernel")
 @given("a bundle with a flipped bit in its kernel; the stage and the other "
        "slot are overwritten")
 def flip_kernel(device):
@@ -355,6 +357,17 @@ def foreign(device):
 @given("a bundle for another board")
 def other_board(device):
     bundle(device, "other", board="toaster")
+
+
+@given("a bundle for other hardware")
+def other_hardware(device):
+    bundle(device, "other", "--hardware", "rev-7")
+
+
+@given("a stage with room for the diff but not for its merge")
+def full_stage_for_merge(device):
+    size = (device / "update.diff").stat().st_size
+    os.truncate(device / "stage", 2 * MIB + (size + 4095) // 4096 * 4096)
 
 
 @given("no key in the folder of keys")
@@ -454,8 +467,10 @@ def damaged_log(device):
 
 
 def format_1(device, name="v1.diff", source="random.diff"):
-    """The sample: its old image as v1.old, its diff with its last byte used."""
+    """The sample: its images as v1.old and v1.new, its diff with its last byte
+    used."""
     shutil.copy(SAMPLE / "old.img", device / "v1.old")
+    shutil.copy(SAMPLE / "new.img", device / "v1.new")
     shutil.copy(SAMPLE / source, device / name)
     return struct.unpack_from("<Q", (device / name).read_bytes(), 152)[0]
 

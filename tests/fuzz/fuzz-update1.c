@@ -107,6 +107,38 @@ static struct file build(const uint8_t *data, size_t size, uint8_t *switches,
 	return f;
 }
 
+/* ---- for the kernel target ------------------------------------------------
+ */
+
+/*
+ * With KEEP, a folder, in the environment: what has come so far, as files
+ * N.diff, N.old and N.new, the last only if the diff gives an image.
+ */
+static void keep_file(unsigned int n, const char *name, const void *bytes,
+		      size_t len)
+{
+	char path[4096];
+	FILE *to;
+
+	snprintf(path, sizeof(path), "%s/%u.%s", getenv("KEEP"), n, name);
+	to = fopen(path, "w");
+	must(to && fwrite(bytes, 1, len, to) == len);
+	must(!fclose(to));
+}
+
+static void keep(struct dev *diff, const struct update1_geometry *g,
+		 struct dev *old, struct dev *image, bool applied)
+{
+	static unsigned int n;
+
+	if (!getenv("KEEP"))
+		return;
+	keep_file(n, "diff", memdev_data(diff), dev_size(diff));
+	keep_file(n, "old", memdev_data(old), dev_size(old));
+	keep_file(n++, applied ? "new" : "bad", memdev_data(image),
+		  g->new_size);
+}
+
 /* ---- what has to hold ---------------------------------------------------- */
 
 static void follow(const struct update1_dir *dir)
@@ -217,17 +249,21 @@ static void merge(struct v1_reader *rd, struct dev *image, uint8_t switches,
 	memdev_free(stage);
 }
 
-static void apply(struct v1_reader *rd, uint8_t switches, uint8_t cut)
+static void apply(struct v1_reader *rd, struct dev *diff, uint8_t switches,
+		  uint8_t cut)
 {
 	struct update1_geometry *g = &rd->dir.g;
 	bool ordered = !apply_check_order(rd);
 	struct dev *old = old_image(g), *image = empty_file(g->new_size);
+	bool applied;
 
 	/* Whatever images these are: they are the right ones. */
 	sha256(memdev_data(old), g->old_size, g->old_sha256);
 	apply_to(rd, old, image);
 	sha256(memdev_data(image), g->new_size, g->new_sha256);
-	if (!apply_to(rd, old, image) && ordered)
+	applied = !apply_to(rd, old, image);
+	keep(diff, g, old, image, applied && ordered);
+	if (applied && ordered)
 		merge(rd, image, switches, cut);
 	memdev_free(old);
 	memdev_free(image);
@@ -256,7 +292,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		if (!(switches & KEEP_SUMS))
 			seal_chunks(&rd, memdev_data(dev));
 		if (small(&rd.dir.g))
-			apply(&rd, switches, cut);
+			apply(&rd, dev, switches, cut);
 		v1_close(&rd);
 	}
 	memdev_free(dev);

@@ -6,6 +6,7 @@
 #ifndef BOWLINE_BUNDLE_FIXTURE_H
 #define BOWLINE_BUNDLE_FIXTURE_H
 
+#include "bowline-format.h"
 #include "bundle.h"
 #include "capture.h"
 #include "test.h"
@@ -13,6 +14,7 @@
 #define SYSTEM_SIZE   (64u << 10)
 #define DIFF_SIZE     10000u /* two pieces and a part */
 #define BOOT_SIZE     5000u
+#define DIFF_ROOM     8192u
 #define STAGE_SIZE    (STAGE_PAYLOAD + (32u << 10))
 #define BOOT_PART     (16u << 10)
 #define FIXTURE_PIECE 4096u
@@ -39,6 +41,23 @@ static void describe_contents(struct payload *p, const uint8_t *bytes,
 		sha256(bytes + i * FIXTURE_PIECE, piece_len(p, i), p->piece[i]);
 }
 
+/* A diff of format 0, as far as its superblock goes. */
+static inline void fill_diff(uint8_t *diff)
+{
+	const struct update_super super = {
+		.magic = UPDATE_MAGIC,
+		.block_bits = 12,
+		.chunk_blocks = cpu_to_le32(16),
+		.compression = "zstd",
+		.dir_offset = cpu_to_le64(DIFF_SIZE - 100),
+		.dir_compressed_size = cpu_to_le64(80),
+		.dir_n = cpu_to_le64(10),
+	};
+
+	fill(diff, DIFF_SIZE, 3);
+	memcpy(diff, &super, sizeof(super));
+}
+
 /* Keys in keys/, one more that nobody trusts, and the contents. */
 static inline void make_fixture(void)
 {
@@ -48,7 +67,7 @@ static inline void make_fixture(void)
 	    "openssl pkey -in key -pubout -out keys/key.pem");
 	fill(old_image, sizeof(old_image), 1);
 	fill(new_image, sizeof(new_image), 2);
-	fill(contents[PAYLOAD_DIFF], DIFF_SIZE, 3);
+	fill_diff(contents[PAYLOAD_DIFF]);
 	fill(contents[PAYLOAD_BOOT], BOOT_SIZE, 4);
 }
 
@@ -57,13 +76,16 @@ static inline void fixture_manifest(struct manifest *m)
 {
 	memset(m, 0, sizeof(*m));
 	strcpy(m->board, "test");
+	strcpy(m->hardware, MANIFEST_ANY);
 	strcpy(m->version, "2");
 	strcpy(m->min_version, "1");
-	m->source_size = m->target_size = SYSTEM_SIZE;
+	m->target_size = SYSTEM_SIZE;
+	describe_contents(&m->source, old_image, SYSTEM_SIZE);
 	sha256(old_image, SYSTEM_SIZE, m->source_hash);
 	sha256(new_image, SYSTEM_SIZE, m->target_hash);
 	describe_contents(&m->payload[PAYLOAD_DIFF], contents[PAYLOAD_DIFF],
 			  DIFF_SIZE);
+	m->payload[PAYLOAD_DIFF].room = DIFF_ROOM;
 	describe_contents(&m->payload[PAYLOAD_BOOT], contents[PAYLOAD_BOOT],
 			  BOOT_SIZE);
 }

@@ -10,13 +10,13 @@ static struct bundle_head head;
 /* Reads the head of bytes as a file; 0, or -1 with exactly one error. */
 static int read_back(const void *bytes, size_t len, struct bundle_head *to)
 {
-	struct bundle_stream s;
+	struct stream s;
 	int r;
 
 	spill("file", bytes, len);
 	capture_begin();
-	r = bundle_open(&s, "file") || bundle_read_head(&s, to);
-	bundle_close(&s);
+	r = stream_open(&s, "file", NULL) || bundle_read_head(&s, to);
+	stream_close(&s);
 	capture_end();
 	check(captured_errors() == (r ? 1 : 0));
 	return r ? -1 : 0;
@@ -129,15 +129,15 @@ static void numbers_out_of_range_are_refused(void)
 
 static void other_files_are_refused(void)
 {
-	struct bundle_stream s;
+	struct stream s;
 
 	refused("bowlinx", 8, "it ends at byte");
 	refused(old_image, sizeof(old_image), "does not begin like one");
 	capture_begin();
-	check(bundle_open(&s, "missing"));
-	check(!bundle_open(&s, "keys"));
+	check(stream_open(&s, "missing", NULL));
+	check(!stream_open(&s, "keys", NULL));
 	check(bundle_read_head(&s, &(struct bundle_head){ 0 }));
-	bundle_close(&s);
+	stream_close(&s);
 	capture_end();
 	check(captured_errors() == 2);
 }

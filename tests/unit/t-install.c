@@ -75,6 +75,7 @@ static struct {
 	int countdown; /* the call that fails, from 1; 0 = none */
 	int unflushed; /* writes since the last flush of their device */
 	int calls;     /* of the kind of the fault */
+	int pieces;    /* of payloads that were written */
 } medium;
 
 static bool due(enum fault fault)
@@ -97,6 +98,8 @@ static int faulty_write(struct dev *dev, uint64_t offset, const void *buf,
 		return error("'%s' fails", dev_name(dev));
 	if (due(WRITE_LOST))
 		return 0;
+	medium.pieces += len == FIXTURE_PIECE &&
+			 (dev_name(dev)[0] == 'b' || offset >= STAGE_PAYLOAD);
 	/* A record vouches only for what is on the medium. */
 	if (len == STAGE_RECORD_SIZE && offset < 2 * STAGE_RECORD_SIZE &&
 	    ((const uint8_t *)buf)[6] == STAGE_TRIAL)
@@ -171,6 +174,42 @@ static void pack(void)
 	length = spill_bundle("bundle", &head, &manifest);
 }
 
+/* After the contents of the diff were changed. */
+static void describe_again(void)
+{
+	struct payload *p = &manifest.payload[PAYLOAD_DIFF];
+	u64 room = p->room;
+
+	free(p->piece);
+	describe_contents(p, contents[PAYLOAD_DIFF], DIFF_SIZE);
+	p->room = room;
+	pack();
+}
+
+/* A superblock of format 1 without contents, of images of the right size. */
+static void seal_v1(struct update1_super *v1)
+{
+	v1->crc = cpu_to_le32(
+		plat_crc32c(~0u, v1, sizeof(*v1) - sizeof(v1->crc)));
+}
+
+static void fill_v1(struct update1_super *v1)
+{
+	*v1 = (struct update1_super){
+		.magic = UPDATE_MAGIC,
+		.version = UPDATE_VERSION_1,
+		.block_bits = 12,
+		.chunk_bytes = cpu_to_le32(65536),
+		.prefix_bytes = cpu_to_le32(65536),
+		.piece_bytes = cpu_to_le32(65536),
+		.old_size = cpu_to_le64(SYSTEM_SIZE),
+		.new_size = cpu_to_le64(SYSTEM_SIZE),
+		.file_size = cpu_to_le64(4096),
+		.dir_offset = cpu_to_le64(4096),
+	};
+	seal_v1(v1);
+}
+
 static bool same(const char *path, const void *want, size_t len)
 {
 	size_t got_len;
@@ -181,19 +220,27 @@ static bool same(const char *path, const void *want, size_t len)
 	return r;
 }
 
-static enum stage_phase staged(void)
+static struct stage_record staged_record(void)
 {
 	struct dev *stage = dev_open("stage", DEV_READ);
 	struct stage_record rec;
 
 	check(!stage_read(stage, &rec));
 	dev_close(stage);
-	return rec.phase;
+	return rec;
+}
+
+static enum stage_phase staged(void)
+{
+	return staged_record().phase;
 }
 
 /* Standard output is for people; standard error is captured. */
 static int call(const char *path, bool allow_downgrade)
 {
+	const struct install_options options = {
+		.allow_downgrade = allow_downgrade,
+	};
 	int saved = dup(STDOUT_FILENO), r;
 	FILE *null = fopen("/dev/null", "w");
 
@@ -201,7 +248,7 @@ static int call(const char *path, bool allow_downgrade)
 	dup2(fileno(null), STDOUT_FILENO);
 	fclose(null);
 	capture_begin();
-	r = install_bundle(&board, running, path, allow_downgrade);
+	r = install_bundle(&board, running, path, &options);
 	capture_end();
 	fflush(stdout);
 	dup2(saved, STDOUT_FILENO);
@@ -255,6 +302,22 @@ static void not_started(void)
 	check(staged() == STAGE_EMPTY);
 	check(same("system", old_image, SYSTEM_SIZE));
 	check(same("boot-a", new_image, BOOT_PART));
+}
+
+/* What is before the bundle on standard input is somebody else's. */
+static int from_the_middle(const char *path)
+{
+	int saved = dup(STDIN_FILENO), fd, r;
+
+	run("(echo before; cat %s) >both", path);
+	fd = open("both", O_RDONLY);
+	lseek(fd, strlen("before\n"), SEEK_SET);
+	dup2(fd, STDIN_FILENO);
+	r = install("-");
+	dup2(saved, STDIN_FILENO);
+	close(saved);
+	close(fd);
+	return r;
 }
 
 static int from_pipe(const char *path)
@@ -344,8 +407,8 @@ static void without_a_kernel_the_running_one_is_taken(void)
 	check(same("boot-b", new_image, BOOT_PART));
 	check(env.stores == 1);
 	make_device();
-	medium.fault = WRITE_LOST; /* after the record and three pieces */
-	medium.countdown = 5;
+	medium.fault = WRITE_LOST; /* after record, three pieces, progress */
+	medium.countdown = 6;
 	check(install("bundle"));
 	said("differs from 'boot-a'");
 	not_started();
@@ -438,23 +501,105 @@ static void the_signature_is_of_this_manifest_by_a_trusted_key(void)
 
 static void a_bundle_for_something_else_is_refused(void)
 {
-	u64 size = manifest.payload[PAYLOAD_DIFF].size;
-
 	make_device();
 	strcpy(manifest.board, "toaster");
 	pack();
 	refused("the bundle is for board 'toaster', this is 'test'");
 	strcpy(manifest.board, "test");
-	manifest.source_hash[0] ^= 1;
+	strcpy(manifest.hardware, "rev-a,rev-c");
+	pack();
+	refused("the bundle is for hardware 'rev-a,rev-c', and this device does "
+		"not know its own");
+	strcpy(board.hardware_file, "revision");
+	refused("cannot open the hardware file 'revision'");
+	spill("revision", "rev-b\0", 6);
+	refused("the bundle is for hardware 'rev-a,rev-c', this is 'rev-b'");
+	spill("revision", "rev-c\nmore\n", 11);
+	check(!install("bundle"));
+	strcpy(board.hardware_file, "");
+	strcpy(manifest.hardware, MANIFEST_ANY);
+	pack();
+}
+
+/* What differs is named; a system that does not differ is not needed. */
+static void another_base_is_refused(void)
+{
+	static uint8_t other[SYSTEM_SIZE];
+	u8 *hashes[8];
+
+	make_device();
+	for (int i = 0; i < 8; i++)
+		hashes[i] = manifest.source.piece[2 * i];
+	hashes[0][0] ^= 1;
 	pack();
 	refused("the system in 'system' is not the one the update was made "
-		"from: its SHA-256 is ");
-	manifest.source_hash[0] ^= 1;
-	manifest.payload[PAYLOAD_DIFF].size = 0;
+		"from: 4096 of 65536 bytes are in pieces that differ: 0 to "
+		"4095");
+	manifest.source.piece[1][0] ^= 1;
+	hashes[7][0] ^= 1;
 	pack();
-	refused("the bundle 'bundle' has no diff");
-	manifest.payload[PAYLOAD_DIFF].size = size;
+	refused("12288 of 65536 bytes are in pieces that differ: 0 to 8191, "
+		"57344 to 61439");
+	for (int i = 2; i < 6; i++)
+		hashes[i][0] ^= 1;
 	pack();
+	refused("28672 of 65536 bytes are in pieces that differ: 0 to 8191, "
+		"16384 to 20479, 24576 to 28671, 32768 to 36863 and 2 ranges "
+		"more");
+	for (int i = 0; i < 8; i++)
+		if (i != 1 && i != 6)
+			hashes[i][0] ^= 1;
+	manifest.source.piece[1][0] ^= 1;
+	memset(other, 0, sizeof(other));
+	spill("system", other, sizeof(other));
+	pack();
+	check(install("bundle"));
+	said("65536 of 65536 bytes are in pieces that differ: 0 to 65535");
+	manifest.source.size = 0;
+	pack();
+	check(!install("bundle")); /* for any system */
+	manifest.source.size = SYSTEM_SIZE;
+	pack();
+}
+
+/* The system stays, and so does what lies on the stage where a diff would. */
+static void a_kernel_alone_is_an_update(void)
+{
+	u64 diff = manifest.payload[PAYLOAD_DIFF].size;
+
+	make_device();
+	manifest.payload[PAYLOAD_DIFF].size = manifest.target_size = 0;
+	pack();
+	resize("stage", STAGE_PAYLOAD + 4096);
+	check(!install("bundle"));
+	check(staged() == STAGE_TRIAL && env.stores == 1);
+	check(same("boot-b", contents[PAYLOAD_BOOT], BOOT_SIZE));
+	check(!staged_record().payload && !staged_record().progress);
+	manifest.payload[PAYLOAD_DIFF].size = diff;
+	manifest.target_size = SYSTEM_SIZE;
+	pack();
+}
+
+/* What is there already is not written again; what is not right is. */
+static void an_installation_goes_on_where_it_stopped(void)
+{
+	size_t len;
+	char *whole = slurp("bundle", &len);
+
+	make_device();
+	spill("part", whole, head.size + 2 * 4096);
+	check(from_pipe("part"));
+	not_started();
+	medium.pieces = 0;
+	check(!install("bundle"));
+	/* Two pieces of the diff are there: the third, two of the kernel. */
+	check(medium.pieces == 3);
+	check(same("boot-b", contents[PAYLOAD_BOOT], BOOT_SIZE));
+	make_device();
+	check(from_pipe("part"));
+	check(!from_the_middle("bundle"));
+	check(same("boot-b", contents[PAYLOAD_BOOT], BOOT_SIZE));
+	free(whole);
 }
 
 static void versions_are_kept(void)
@@ -497,8 +642,8 @@ static void what_does_not_fit_is_refused(void)
 	manifest.target_size--;
 	pack();
 	make_device();
-	resize("stage", STAGE_PAYLOAD + 12287);
-	refused("'stage' is too small for the diff");
+	resize("stage", STAGE_PAYLOAD + 12288 + 8191);
+	refused("'stage' is too small for the diff and its merge");
 	resize("stage", STAGE_PAYLOAD);
 	refused("the stage 'stage' is too small");
 	resize("stage", 0);
@@ -510,8 +655,83 @@ static void what_does_not_fit_is_refused(void)
 	check(!env.stores && staged() == STAGE_EMPTY);
 	make_device();
 	resize("boot-b", 8192);
-	resize("stage", STAGE_PAYLOAD + 12288);
+	resize("stage", STAGE_PAYLOAD + 12288 + 8192);
 	check(!install("bundle"));
+}
+
+/* The stage has to hold what the merge saves, too: that is known beforehand. */
+static void the_merge_has_its_room(void)
+{
+	struct payload *diff = &manifest.payload[PAYLOAD_DIFF];
+
+	make_device();
+	diff->room = 20480 + 4096;
+	pack();
+	refused("'stage' is too small for the diff and its merge: 2134016 bytes "
+		"are needed, it has 2129920");
+	diff->room = DIFF_ROOM + 4096;
+	pack();
+	refused("the merge of the diff in 'bundle' takes 8192 bytes, its "
+		"manifest says 12288");
+	diff->room = DIFF_ROOM;
+	pack();
+}
+
+/* What lies where the records of the merge will be would be believed by it. */
+static void progress_of_an_earlier_merge_is_forgotten(void)
+{
+	static uint8_t stage[STAGE_SIZE], zero[DIFF_ROOM];
+	const size_t at = STAGE_PAYLOAD + 12288;
+	size_t len;
+	char *bytes;
+
+	make_device();
+	fill(stage, sizeof(stage), 7);
+	memset(stage, 0, STAGE_HEAD);
+	spill("stage", stage, sizeof(stage));
+	check(!install("bundle"));
+	bytes = slurp("stage", &len);
+	check(!memcmp(bytes + at, zero, DIFF_ROOM));
+	check(!memcmp(bytes + at + DIFF_ROOM, stage + at + DIFF_ROOM,
+		      STAGE_SIZE - at - DIFF_ROOM));
+	free(bytes);
+	check(staged_record().progress == at);
+}
+
+/* A diff that its own superblock says is for something else. */
+static void a_diff_of_other_images_is_refused(void)
+{
+	uint8_t *diff = contents[PAYLOAD_DIFF];
+	static struct update1_super v1;
+
+	make_device();
+	diff[8] = 9;
+	describe_again();
+	refused("the diff in 'bundle' cannot be used: Unknown version of the "
+		"update diff");
+	fill_v1(&v1);
+	memcpy(diff, &v1, sizeof(v1));
+	describe_again();
+	refused("the diff in 'bundle' cannot be used: It is for another old "
+		"image");
+	memcpy(v1.old_sha256, manifest.source_hash, sizeof(v1.old_sha256));
+	seal_v1(&v1);
+	memcpy(diff, &v1, sizeof(v1));
+	describe_again();
+	refused("the diff in 'bundle' cannot be used: It is for another new "
+		"image");
+	memcpy(v1.new_sha256, manifest.target_hash, sizeof(v1.new_sha256));
+	v1.save_blocks = cpu_to_le32(1);
+	seal_v1(&v1);
+	memcpy(diff, &v1, sizeof(v1));
+	describe_again();
+	refused("takes 12288 bytes, its manifest says 8192");
+	manifest.payload[PAYLOAD_DIFF].room = 12288;
+	pack();
+	check(!install("bundle"));
+	fill_diff(diff);
+	manifest.payload[PAYLOAD_DIFF].room = DIFF_ROOM;
+	describe_again();
 }
 
 static void another_update_under_way_is_respected(void)
@@ -584,6 +804,20 @@ static void the_slot_that_is_written_is_the_other(void)
 	running = 'A';
 }
 
+/* What the trial will boot and show, to its last byte. */
+static bool all_is_there(void)
+{
+	size_t len;
+	char *stage = slurp("stage", &len);
+	bool r = same("boot-b", contents[PAYLOAD_BOOT], BOOT_SIZE) &&
+		 !memcmp(stage + STAGE_HEAD, head.bytes, head.size) &&
+		 !memcmp(stage + STAGE_PAYLOAD, contents[PAYLOAD_DIFF],
+			 DIFF_SIZE);
+
+	free(stage);
+	return r;
+}
+
 /* Whichever call fails: no trial of what is not whole, one clear line. */
 static void every_failing_call_is_survived(void)
 {
@@ -608,6 +842,7 @@ static void every_failing_call_is_survived(void)
 				/* One of the two records was not needed. */
 				check(env.stores == 1);
 				check(staged() == STAGE_TRIAL);
+				check(all_is_there());
 				continue;
 			}
 			check(captured_errors() >= 1);
@@ -635,8 +870,17 @@ static const struct test tests[] = {
 	  the_signature_is_of_this_manifest_by_a_trusted_key },
 	{ "a bundle for something else is refused",
 	  a_bundle_for_something_else_is_refused },
+	{ "another base is refused", another_base_is_refused },
+	{ "a kernel alone is an update", a_kernel_alone_is_an_update },
+	{ "an installation goes on where it stopped",
+	  an_installation_goes_on_where_it_stopped },
 	{ "versions are kept", versions_are_kept },
 	{ "what does not fit is refused", what_does_not_fit_is_refused },
+	{ "the merge has its room", the_merge_has_its_room },
+	{ "progress of an earlier merge is forgotten",
+	  progress_of_an_earlier_merge_is_forgotten },
+	{ "a diff of other images is refused",
+	  a_diff_of_other_images_is_refused },
 	{ "another update under way is respected",
 	  another_update_under_way_is_respected },
 	{ "the next boot must be of the running slot",

@@ -6,45 +6,82 @@
 
 #define SYSTEM "/dev/disk/by-partlabel/system"
 
-static void table_is(enum system_mode mode, const char *target,
-		     const char *params)
+static const struct board places = { .system = SYSTEM, .stage = "/dev/vda2" };
+
+static void table_is(enum system_mode mode, const struct stage_record *rec,
+		     const char *target, const char *params)
 {
 	struct system_table table;
 
-	machine_system_table(&table, SYSTEM, 262144, mode);
+	machine_system_table(&table, &places, rec, 262144, mode);
 	check(!strcmp(table.dm.target, target));
 	check(!strcmp(table.dm.params, params));
-	check(table.dm.sectors == 262144);
 	check(table.dm.read_only);
+	/* The partition, or the new image up to the end of its last sector. */
+	check(table.dm.sectors == (*target == 'l' ? 262144 : 17));
 }
+
+/* An image of 17 sectors, the last of them a part. */
+static const struct stage_record whole = { .payload = 4096,
+					   .image = 8193,
+					   .progress = 5 << 20 };
+static const struct stage_record older = { .payload = 4096, .image = 8193 };
+static const struct stage_record kernel = { .progress = 0 };
 
 static void test_trial_writes_nothing(void)
 {
-	table_is(SYSTEM_TRIAL, "update",
+	table_is(SYSTEM_TRIAL, &whole, "update",
 		 SYSTEM " /dev/mapper/bowline-stage 1 no_bg_update");
 }
 
 static void test_merge_copies(void)
 {
-	table_is(SYSTEM_MERGE, "update", SYSTEM " /dev/mapper/bowline-stage 0");
+	table_is(SYSTEM_MERGE, &whole, "update",
+		 SYSTEM
+		 " /dev/mapper/bowline-stage 3 progress /dev/vda2 10240");
+	table_is(SYSTEM_MERGE, &older, "update",
+		 SYSTEM " /dev/mapper/bowline-stage 0");
 }
 
 static void test_plain_is_the_partition(void)
 {
-	table_is(SYSTEM_PLAIN, "linear", SYSTEM " 0");
+	table_is(SYSTEM_PLAIN, &whole, "linear", SYSTEM " 0");
+}
+
+static void test_a_kernel_alone_changes_nothing(void)
+{
+	table_is(SYSTEM_TRIAL, &kernel, "linear", SYSTEM " 0");
+	table_is(SYSTEM_MERGE, &kernel, "linear", SYSTEM " 0");
 }
 
 static void test_longest_name_fits(void)
 {
-	char name[BOARD_VALUE_MAX];
+	const struct stage_record last = { .payload = 1, .progress = ~0ull };
 	struct system_table table;
+	struct board board = { 0 };
+	char want[sizeof(table.params)];
 
-	memset(name, 'x', sizeof(name) - 1);
-	name[sizeof(name) - 1] = 0;
-	machine_system_table(&table, name, 8, SYSTEM_TRIAL);
-	check(!strncmp(table.params, name, sizeof(name) - 1));
-	check(!strcmp(table.params + sizeof(name) - 1,
-		      " /dev/mapper/bowline-stage 1 no_bg_update"));
+	memset(board.system, 'x', sizeof(board.system) - 1);
+	memset(board.stage, 'y', sizeof(board.stage) - 1);
+	snprintf(want, sizeof(want),
+		 "%s /dev/mapper/bowline-stage 3 progress %s 36028797018963967",
+		 board.system, board.stage);
+	machine_system_table(&table, &board, &last, 8, SYSTEM_MERGE);
+	check(!strcmp(table.params, want));
+}
+
+static void test_merge_status_is_read(void)
+{
+	struct merge_status s = { 0 };
+
+	check(!machine_merge_status(&s, "12 100 49152 running 3 -"));
+	check(s.exists && s.done == 12 && s.total == 100 && s.errors == 3);
+	check(!strcmp(s.phase, "running") && !strcmp(s.reason, "-"));
+	check(!machine_merge_status(&s, "12 100 0 failed 1 damaged_chunk"));
+	check(!strcmp(s.phase, "failed") && !strcmp(s.reason, "damaged_chunk"));
+	capture_begin();
+	check(machine_merge_status(&s, "12 100"));
+	check(strstr(capture_end(), "says '12 100', not DONE TOTAL BYTES"));
 }
 
 /* ---- the data device ---- */
@@ -113,7 +150,10 @@ int main(void)
 		{ "trial_writes_nothing", test_trial_writes_nothing },
 		{ "merge_copies", test_merge_copies },
 		{ "plain_is_the_partition", test_plain_is_the_partition },
+		{ "a_kernel_alone_changes_nothing",
+		  test_a_kernel_alone_changes_nothing },
 		{ "longest_name_fits", test_longest_name_fits },
+		{ "merge_status_is_read", test_merge_status_is_read },
 		{ "bow_takes_the_largest_block_that_fits",
 		  test_bow_takes_the_largest_block_that_fits },
 		{ "bow_gets_the_boards_options",

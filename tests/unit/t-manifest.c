@@ -9,15 +9,20 @@
 #define HEAD                      \
 	"bowline-manifest=1\n"    \
 	"board=qemu-arm64\n"      \
+	"hardware=rev-a,rev-b\n"  \
 	"version=2.0.10\n"        \
 	"min-version=1\n"         \
 	"source-size=134217728\n" \
 	"source-sha256=" H0 "\n"  \
+	"piece-size=67108864\n"   \
+	"piece=" H1 "\n"          \
+	"piece=" H0 "\n"          \
 	"target-size=134217729\n" \
 	"target-sha256=" H1 "\n"
 #define DIFF                   \
 	"payload=diff\n"       \
 	"size=1048577\n"       \
+	"room=12288\n"         \
 	"piece-size=1048576\n" \
 	"piece=" H0 "\n"       \
 	"piece=" H1 "\n"
@@ -26,6 +31,17 @@
 	"size=1\n"          \
 	"piece-size=4096\n" \
 	"piece=" H1 "\n"
+
+/* A kernel alone, for any system. */
+#define NO_BASE                \
+	"bowline-manifest=1\n" \
+	"board=qemu-arm64\n"   \
+	"hardware=any\n"       \
+	"version=2\n"          \
+	"min-version=0\n"      \
+	"source-size=0\n"      \
+	"source-sha256=" H1 "\n"
+#define NO_IMAGES NO_BASE "target-size=0\ntarget-sha256=" H1 "\n"
 
 static const char whole[] = HEAD DIFF BOOT;
 
@@ -52,12 +68,15 @@ static void a_manifest_is_read(void)
 	check(!parse(whole, strlen(whole), &m, message));
 	check(!message[0]);
 	check(!strcmp(m.board, "qemu-arm64"));
+	check(!strcmp(m.hardware, "rev-a,rev-b"));
+	check(m.source.n_pieces == 2 && m.source.piece[0][0] == 0xff);
 	check(!strcmp(m.version, "2.0.10"));
 	check(!strcmp(m.min_version, "1"));
-	check(m.source_size == 134217728 && m.target_size == 134217729);
+	check(m.source.size == 134217728 && m.target_size == 134217729);
 	check(m.source_hash[0] == 0x01 && m.source_hash[31] == 0xef);
 	check(m.target_hash[0] == 0xff);
 	check(m.payload[PAYLOAD_DIFF].n_pieces == 2);
+	check(m.payload[PAYLOAD_DIFF].room == 12288);
 	check(m.payload[PAYLOAD_DIFF].piece[0][1] == 0x23);
 	check(piece_len(&m.payload[PAYLOAD_DIFF], 0) == 1048576);
 	check(piece_len(&m.payload[PAYLOAD_DIFF], 1) == 1);
@@ -67,7 +86,7 @@ static void a_manifest_is_read(void)
 
 static void it_is_written_as_it_was_read(void)
 {
-	static const char *const texts[] = { whole, HEAD DIFF, HEAD BOOT };
+	static const char *const texts[] = { whole, HEAD DIFF, NO_IMAGES BOOT };
 	char message[MANIFEST_MESSAGE], back[sizeof(whole)];
 	struct manifest m;
 
@@ -144,51 +163,66 @@ static const struct {
 	{ "bowline-manifest=1\nversion=1\n",
 	  "line 2: expected key 'board', found 'version=1'" },
 	{ "bowline-manifest=1\nboard=x\nboard=x\n",
-	  "line 3: expected key 'version', found 'board=x'" },
-	{ "bowline-manifest=1\nboard=x\nversion=1\ncolour=red\n",
-	  "line 4: expected key 'min-version', found 'colour=red'" },
-	{ "bowline-manifest=1\nboard=x\nversion=1..2\n",
-	  "line 3: not a version: '1..2'" },
+	  "line 3: expected key 'hardware', found 'board=x'" },
+	{ "bowline-manifest=1\nboard=x\nhardware=any\nversion=1\n"
+	  "colour=red\n",
+	  "line 5: expected key 'min-version', found 'colour=red'" },
+	{ "bowline-manifest=1\nboard=x\nhardware=any\nversion=1..2\n",
+	  "line 4: not a version: '1..2'" },
 	{ "bowline-manifest=1\n board=x\n",
 	  "line 2: expected key 'board', found ' board=x'" },
 	{ "bowline-manifest=1\nboard=\x01\n", "line 2: not a board name: '?'" },
-	{ HEAD, "line 9: the text ends before key 'payload'" },
-	{ HEAD "\n", "line 9: expected key 'payload', found ''" },
+	{ "bowline-manifest=1\nboard=x\nhardware=a,\n",
+	  "line 3: not a list of names: 'a,'" },
+	{ NO_BASE "target-size=0\ntarget-sha256=" H1 "\n" DIFF,
+	  "line 15: a diff and a target-size go together" },
+	{ HEAD BOOT, "line 16: a diff and a target-size go together" },
+	{ HEAD, "line 13: the text ends before key 'payload'" },
+	{ HEAD "\n", "line 13: expected key 'payload', found ''" },
 	{ HEAD "payload=tar\n",
-	  "line 9: unknown, repeated or misplaced payload 'tar'" },
+	  "line 13: unknown, repeated or misplaced payload 'tar'" },
 	{ HEAD BOOT DIFF,
-	  "line 13: unknown, repeated or misplaced payload 'diff'" },
+	  "line 17: unknown, repeated or misplaced payload 'diff'" },
 	{ HEAD DIFF DIFF,
-	  "line 14: unknown, repeated or misplaced payload 'diff'" },
-	{ HEAD DIFF "piece=" H0 "\n", "line 14: expected key 'payload'" },
-	{ HEAD "payload=diff\nsize=0\n", "line 10: too small: '0'" },
-	{ HEAD "payload=diff\nsize=01\n", "line 10: not a number '01'" },
-	{ HEAD "payload=diff\nsize=-1\n", "line 10: not a number '-1'" },
-	{ HEAD "payload=diff\nsize=0x10\n", "line 10: not a number '0x10'" },
+	  "line 19: unknown, repeated or misplaced payload 'diff'" },
+	{ HEAD DIFF "piece=" H0 "\n", "line 19: expected key 'payload'" },
+	{ HEAD "payload=diff\nsize=0\n", "line 14: too small: '0'" },
+	{ HEAD "payload=diff\nsize=01\n", "line 14: not a number '01'" },
+	{ HEAD "payload=diff\nsize=-1\n", "line 14: not a number '-1'" },
+	{ HEAD "payload=diff\nsize=0x10\n", "line 14: not a number '0x10'" },
 	{ HEAD "payload=diff\nsize=1152921504606846977\n",
-	  "line 10: too large: '1152921504606846977'" },
+	  "line 14: too large: '1152921504606846977'" },
 	{ HEAD "payload=diff\nsize=99999999999999999999999999999\n",
-	  "line 10: too large: '99999999999999999999999999999'" },
-	{ HEAD "payload=diff\nsize=1152921504606846976\npiece-size=4096\n",
-	  "line 11: fewer pieces than the size needs" },
-	{ HEAD "payload=diff\nsize=1\npiece-size=2048\n",
-	  "line 11: too small: '2048'" },
-	{ HEAD "payload=diff\nsize=1\npiece-size=4097\n",
-	  "line 11: not a power of two: '4097'" },
-	{ HEAD "payload=diff\nsize=1\npiece-size=2097152\n",
-	  "line 11: too large: '2097152'" },
-	{ HEAD "payload=diff\nsize=1\npiece-size=4096\npiece=0" H0 "\n",
-	  "line 12: not 64 hex digits" },
-	{ HEAD "payload=diff\nsize=1\npiece-size=4096\n"
+	  "line 14: too large: '99999999999999999999999999999'" },
+	{ HEAD "payload=diff\nsize=1\npiece-size=4096\n",
+	  "line 15: expected key 'room', found 'piece-size=4096'" },
+	{ HEAD "payload=diff\nsize=1\nroom=8191\n",
+	  "line 15: too small: '8191'" },
+	{ HEAD "payload=boot\nsize=1\nroom=8192\n",
+	  "line 15: expected key 'piece-size', found 'room=8192'" },
+	{ HEAD
+	  "payload=diff\nsize=1152921504606846976\nroom=8192\npiece-size=4096\n",
+	  "line 16: fewer pieces than the size needs" },
+	{ HEAD "payload=diff\nsize=1\nroom=8192\npiece-size=2048\n",
+	  "line 16: too small: '2048'" },
+	{ HEAD "payload=diff\nsize=1\nroom=8192\npiece-size=4097\n",
+	  "line 16: not a power of two: '4097'" },
+	{ HEAD "payload=diff\nsize=1\nroom=8192\npiece-size=2097152\n",
+	  "line 16: too large: '2097152'" },
+	{ HEAD "payload=diff\nsize=1\nroom=8192\npiece-size=4096\npiece=0" H0
+	       "\n",
+	  "line 17: not 64 hex digits" },
+	{ HEAD "payload=diff\nsize=1\nroom=8192\npiece-size=4096\n"
 	       "piece=G123456789abcdef0123456789abcdef0123456789abcdef0123"
 	       "456789abcdef\n",
-	  "line 12: not 64 hex digits" },
-	{ HEAD "payload=diff\nsize=1\npiece-size=4096\n"
+	  "line 17: not 64 hex digits" },
+	{ HEAD "payload=diff\nsize=1\nroom=8192\npiece-size=4096\n"
 	       "piece=A123456789abcdef0123456789abcdef0123456789abcdef0123"
 	       "456789abcdef\n",
-	  "line 12: not 64 hex digits" },
-	{ HEAD "payload=diff\nsize=4097\npiece-size=4096\npiece=" H0 "\n" BOOT,
-	  "line 13: expected key 'piece', found 'payload=boot'" },
+	  "line 17: not 64 hex digits" },
+	{ HEAD "payload=diff\nsize=4097\nroom=8192\npiece-size=4096\npiece=" H0
+	       "\n" BOOT,
+	  "line 18: expected key 'piece', found 'payload=boot'" },
 };
 
 static void each_mistake_is_named(void)
@@ -208,6 +242,28 @@ static void each_mistake_is_named(void)
 			check(!"the message");
 		}
 	}
+}
+
+static void hardware_is_a_list(void)
+{
+	static const char *const lists[] = {
+		"", ",", "a,", ",a", "a,,b", "a b"
+	};
+	char longest[MANIFEST_LIST_MAX + 1];
+
+	for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++)
+		check(!hardware_valid(lists[i]));
+	memset(longest, 'x', sizeof(longest));
+	longest[MANIFEST_LIST_MAX - 1] = 0;
+	check(hardware_valid(longest));
+	longest[MANIFEST_LIST_MAX - 1] = 'x';
+	longest[MANIFEST_LIST_MAX] = 0;
+	check(!hardware_valid(longest));
+	check(hardware_valid("any") && hardware_valid("a,b-1,C_2.0"));
+	check(hardware_listed("any", "whatever"));
+	check(hardware_listed("a,b", "a") && hardware_listed("a,b", "b"));
+	check(!hardware_listed("aa,b", "a") && !hardware_listed("a,b", "aa"));
+	check(!hardware_listed("a,b", "") && !hardware_listed("a,b", "a,b"));
 }
 
 static void a_name_has_a_limit(void)
@@ -274,6 +330,7 @@ static const struct test tests[] = {
 	{ "every changed byte is refused or meant",
 	  every_changed_byte_is_refused_or_meant },
 	{ "each mistake is named", each_mistake_is_named },
+	{ "hardware is a list", hardware_is_a_list },
 	{ "a name has a limit", a_name_has_a_limit },
 	{ "versions are numbers and dots", versions_are_numbers_and_dots },
 	{ "versions compare number by number",
