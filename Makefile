@@ -8,7 +8,7 @@ export BOARD
 help: ## this list
 	@echo "Bowline: safe updates for embedded Linux with U-Boot"
 	@echo
-	@awk -F":.*## " "/^[a-z-]+:.*## / { printf \"  make %-11s %s\\n\", \$$1, \$$2 }" Makefile
+	@awk -F":.*## " "/^[a-z-]+:.*## / { printf \"  make %-12s %s\\n\", \$$1, \$$2 }" Makefile
 	@echo
 	@echo "BOARD=$(BOARD); boards: $(notdir $(patsubst \
 		%/board.conf,%,$(wildcard boards/*/board.conf)))"
@@ -25,8 +25,14 @@ test-bow: deps ## all that is known about the bow target, an hour or more
 test-update: deps ## all that is known about the update target, an hour
 	@scripts/test-update.sh
 
+test-bundle: deps ## all that is known about bundles and installing them
+	@scripts/test-bundle.sh
+
 bench-bow: deps ## speed of the bow target into docs/; BENCH=quick: into out/
 	@scripts/bench-bow.sh
+
+bench-update: deps ## speed of the update target into docs/; BENCH=quick: into out/
+	@scripts/bench-update.sh
 
 bench-diff: deps ## sizes of update diffs into docs/; BENCH=cached measures none
 	@scripts/bench-diff.sh
@@ -64,5 +70,6 @@ deps: ## install the Debian packages that are missing
 clean: ## remove everything built; downloads stay in out/cache
 	@scripts/clean.sh
 
-.PHONY: help demo test bench-bow bench-diff test-bow test-update check mutants \
-	host kmod uboot initramfs image run sizes deps clean
+.PHONY: help demo test bench-bow bench-update bench-diff test-bow test-bundle \
+	test-update check mutants host kmod uboot initramfs image run sizes deps \
+	clean

@@ -7,11 +7,4 @@
 set -eu
 . "$(dirname "$0")/lib.sh"
 
-case ${BENCH:-} in
-'' | quick) ;;
-*) die "BENCH '$BENCH': expected quick, or nothing" ;;
-esac
-
-"$TOP/scripts/kmod.sh" amd64
-"$TOP/scripts/bowline.sh" host
-exec python3 "$TOP/tests/bench/bench.py" ${BENCH:+"$BENCH"}
+run_bench bench.py

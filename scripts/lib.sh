@@ -182,3 +182,15 @@ stale() {
 made() {
 	echo "$inputs" >"$1.inputs"
 }
+
+# run_bench PROGRAM: one of tests/bench that measures a target in a machine;
+# BENCH=quick makes it quick.
+run_bench() {
+	case ${BENCH:-} in
+	'' | quick) ;;
+	*) die "BENCH '$BENCH': expected quick, or nothing" ;;
+	esac
+	"$TOP/scripts/kmod.sh" amd64
+	"$TOP/scripts/bowline.sh" host
+	exec python3 "$TOP/tests/bench/$1" ${BENCH:+"$BENCH"}
+}

@@ -21,7 +21,8 @@ section cut "power cuts on a simulated device" make -s -C tests/cut run
 # Some rows are about another user: whoever is not root may have to say who he is.
 [ "$(id -u)" = 0 ] || sudo -v
 section errors "bad input, every row of docs/ERRORS.md" pytest tests/errors
-section bundle "bundle and install from outside" pytest tests/bundle
+section bundle "bundle and install from outside" \
+	pytest tests/bundle --ignore=tests/bundle/test_speed.py
 section diff "diffs of real file systems, proven and merged" pytest tests/diff
 section bench "the arithmetic of the benches" pytest tests/bench
 section uboot "the boot script under U-Boot's sandbox" pytest tests/uboot

@@ -1,18 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What fio does in the machine.
+"""What fio does in the machine of the bow target's bench.
 
-Each target has a disk of its own, all alike, and within one repetition fio
-runs a phase on every target before the next phase, so that a noisy host hits
-all of them. Between two jobs a job without I/O prints the kernel's histogram
-of device requests: what lies between two of them belongs to exactly one phase
-on one target.
+Each target has a disk of its own, all alike.
 """
 
-import dataclasses
+from fio import MIB, Phase, job_file
 
-MIB = 1 << 20
 DISK = 512 * MIB  # of every target; half of it is free, or for exceptions
-EVENTS = "/sys/kernel/tracing/events/block"
 
 # Every target, and the device that fio writes to; raw is a disk, or the delay
 # on it. bow512 has the block size that the target takes by itself there.
@@ -24,40 +18,6 @@ TARGETS = {
     "snap64": "/dev/mapper/snap64",
     "bow512": "/dev/mapper/bow512",
 }
-
-
-@dataclasses.dataclass(frozen=True)
-class Phase:
-    """One fio job; start and room in MiB, room and count for each job."""
-
-    name: str
-    rw: str
-    size: int  # bytes of a request
-    depth: int
-    count: int  # requests
-    start: int  # where its part of the device begins
-    room: int  # and how long that is
-    jobs: int = 1
-    fsync: int = 0
-    slow: int = 0  # count with the delay, when it differs
-    all: bool = False  # also on bow512
-    quick: bool = False  # also in the quick bench
-
-    def requests(self, delay):
-        return (self.slow if delay and self.slow else self.count) * self.jobs
-
-    def job(self, target, device, delay):
-        lines = [f"[{self.name}/{target}]", f"filename={device}",
-                 f"rw={self.rw}", f"bs={self.size}",
-                 f"iodepth={self.depth}", f"offset={self.start}m",
-                 f"size={self.room}m",
-                 f"number_ios={self.requests(delay) // self.jobs}"]
-        if self.jobs > 1:
-            lines += [f"numjobs={self.jobs}",
-                      f"offset_increment={self.room}m", "group_reporting"]
-        if self.fsync:
-            lines += [f"fsync={self.fsync}"]
-        return "\n".join(lines) + "\n"
 
 
 # Rewrites and reads come last and use what the long sequential phase wrote.
@@ -81,32 +41,14 @@ PHASES = [
 ]
 BY_NAME = {phase.name: phase for phase in PHASES}
 
-GLOBAL = """[global]
-ioengine=libaio
-direct=1
-thread=1
-stonewall
-randrepeat=0
-
-"""
-
-
-def mark(number):
-    """fio puts what the command prints into mark-<number>.prerun.txt."""
-    return (f"[mark-{number}]\nioengine=null\nfilename=null\nsize=4k\n"
-            f"rw=read\nexec_prerun=cat {EVENTS}/block_rq_issue/hist "
-            f"{EVENTS}/block_bio_queue/hist\n")
-
-
-def job_file(delay, phases):
+def plan(delay, phases):
     """fio's job file, and the [(phase, target)] between the marks."""
-    text, order = GLOBAL + mark(0), []
+    jobs = []
     for phase in phases:
         for name, device in TARGETS.items():
             if name == "bow512" and (delay or not phase.all):
                 continue
             if name == "raw" and delay:
                 device = "/dev/mapper/slow-raw"
-            order.append((phase.name, name))
-            text += phase.job(name, device, delay) + mark(len(order))
-    return text, order
+            jobs.append((phase, name, device, delay))
+    return job_file(jobs)

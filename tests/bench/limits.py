@@ -1,27 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What the numbers are held against."""
-
-import dataclasses
+"""What the numbers of the bow target are held against."""
 
 from jobs import BY_NAME
-
-
-@dataclasses.dataclass(frozen=True)
-class Limit:
-    """One line of the table: figure <= limit (most) or >= limit."""
-
-    text: str
-    limit: float
-    figure: object  # Run -> number
-    most: bool = False
-    when: tuple = (0, 2)  # delays
-
-    def met(self, value):
-        # A new log block costs some writes more, once in 168 overwrites: within
-        # a hundredth of the limit counts as met.
-        if self.most:
-            return value <= self.limit * 1.01
-        return value >= self.limit * 0.99
+from judge import Limit
 
 
 def per_request(what, phase, target="bow"):
@@ -99,25 +80,12 @@ LIMITS += [
           against_copy("restore", "copy")),
     Limit("restore: flushes", 8, lambda run: run.flushes("restore"),
           most=True),
-    Limit("keep: speed, a plain copy of block 0 = 1", 0.5,
-          against_copy("keep", "keep-copy")),
-    Limit("keep: flushes", 8, lambda run: run.flushes("keep"), most=True),
 ]
-
-
-def verdicts(runs):
-    """[(Limit, delay, figure, its least and greatest in one repetition, met)]
-    of every limit in every run."""
-    found = []
-    for limit in LIMITS:
-        for run in runs:
-            if run.delay not in limit.when:
-                continue
-            try:
-                value = limit.figure(run)
-            except KeyError:  # the quick bench leaves phases out
-                continue
-            each = [limit.figure(one) for one in run.alone()]
-            found.append((limit, run.delay, value, (min(each), max(each)),
-                          limit.met(value)))
-    return found
+for _name, _text in (("keep", "keep, block 0 of 8 sectors"),
+                     ("keep512", "keep, block 0 of one sector")):
+    LIMITS += [
+        Limit(f"{_text}: speed, a plain copy of block 0 = 1", 0.5,
+              against_copy(_name, f"{_name}-copy")),
+        Limit(f"{_text}: flushes", 8,
+              lambda run, name=_name: run.flushes(name), most=True),
+    ]

@@ -9,17 +9,28 @@ import statistics
 
 @dataclasses.dataclass
 class Requests:
-    """Device requests: {sectors: how many}, and flushes."""
+    """Device requests: {sectors: how many}, and flushes; of each disk, by its
+    number from 0, those of all three kinds: {(disk, kind): how many}; and what
+    the targets counted themselves: {(target, name): how many}."""
 
     reads: collections.Counter
     writes: collections.Counter
     flushes: int
+    disks: collections.Counter = dataclasses.field(
+        default_factory=collections.Counter)
+    stats: collections.Counter = dataclasses.field(
+        default_factory=collections.Counter)
+
+    @property
+    def written(self):
+        """Bytes."""
+        return 512 * sum(size * n for size, n in self.writes.items())
 
     @property
     def data(self):
         """Bytes read and written."""
-        return 512 * sum(size * n for kind in (self.reads, self.writes)
-                         for size, n in kind.items())
+        return self.written + 512 * sum(size * n for size, n in
+                                        self.reads.items())
 
 
 @dataclasses.dataclass
@@ -31,18 +42,22 @@ class Sample:
 
 
 class Histogram:
-    """The kernel's counts since the beginning: disk, {(flags, sectors): n};
-    delay, {flags: n}, what was asked of the delay."""
+    """The kernel's counts since the beginning: disk, {(device, flags, sectors):
+    n}; delay, {flags: n}, what was asked of the delay; stats, as above."""
 
     def __init__(self, lines=()):
         self.disk = collections.Counter()
         self.delay = collections.Counter()
+        self.stats = collections.Counter()
         for line in lines:
             words = line.split()
             if words[:1] == ["delay"]:
                 self.delay[words[1]] += int(words[2])
+            elif words[:1] == ["stat"]:
+                self.stats[words[1], words[2]] += int(words[3])
             elif re.fullmatch(r"\d+ [A-Z]+ \d+ \d+", line.strip()):
-                self.disk[words[1], int(words[2])] += int(words[3])
+                self.disk[int(words[0]), words[1], int(words[2])] += \
+                    int(words[3])
 
 
 def flushes_of(flags):
@@ -53,19 +68,33 @@ def flushes_of(flags):
     return before.count("F") + (after.count("F") if letter else 0)
 
 
+# The disks are virtio's, with 16 minor numbers each.
+MINORS, DISK_MINORS = 1 << 20, 16
+
+
+def kind_of(flags, sectors):
+    # The data of a request that asks for a flush is issued by itself.
+    if not sectors:
+        return "flush"
+    if "W" in flags:
+        return "write"
+    if "R" in flags:
+        return "read"
+    raise ValueError(f"unexpected device request '{flags}'")
+
+
 def requests(before, after, delay=False):
     """What was added between two histograms."""
-    result = Requests(collections.Counter(), collections.Counter(), 0)
-    for (flags, sectors), count in (after.disk - before.disk).items():
-        # The data of a request that asks for a flush is issued by itself.
-        if not sectors:
+    result = Requests(collections.Counter(), collections.Counter(), 0,
+                      stats=after.stats - before.stats)
+    for (device, flags, sectors), count in (after.disk - before.disk).items():
+        kind = kind_of(flags, sectors)
+        result.disks[device % MINORS // DISK_MINORS, kind] += count
+        if kind == "flush":
             result.flushes += count
-        elif "W" in flags:
-            result.writes[sectors] += count
-        elif "R" in flags:
-            result.reads[sectors] += count
         else:
-            raise ValueError(f"unexpected device request '{flags}'")
+            {"write": result.writes, "read": result.reads}[kind][sectors] += \
+                count
     if delay:
         result.flushes = sum(flushes_of(flags) * count for flags, count in
                              (after.delay - before.delay).items())

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The bench's results as a page, as a picture and on the terminal."""
+"""The results of the bow target as a page, as a picture and on the terminal."""
 
 import chart as svg
-from jobs import MIB, PHASES, TARGETS
-from limits import verdicts
-from measure import spread
+import pages
+from jobs import PHASES, TARGETS
+from limits import LIMITS
+from pages import disk, table
 
 COLOURS = {"dm-linear": "#999", "bow": "#d33", "dm-snapshot 4 KiB": "#37b",
            "dm-snapshot 64 KiB": "#9cd"}
@@ -33,6 +34,9 @@ the machine that ran it.
 - bow has half of its disk free, and blocks of 4096 bytes unless the table says
   otherwise. dm-snapshot is used as a backup would be: the writes go to the
   origin, a persistent snapshot keeps what was there, on the same disk.
+- Restore and keep take as long as it is from their first request to the end of
+  their last. A cut can tear a block 0 of 8 sectors: `keep` then writes in three
+  steps, each durable before the next, where a plain copy takes one.
 - Under "single" stands what the repetitions gave each by itself; a figure whose
   limit lies between these two is a toss. A limit counts as met within 1 %.
 - `d32` is queue depth 32, `x4` four jobs at once, `fsync` a flush after each
@@ -50,53 +54,22 @@ def delay_seen(runs):
     return 1000 * (each[-1] - each[0])
 
 
-def run_name(delay):
-    return f"{delay} ms delay" if delay else "as it is"
-
-
 def limit_rows(runs):
-    for limit, delay, value, between, met in verdicts(runs):
-        sign = "at most" if limit.most else "at least"
-        yield (limit.text, run_name(delay), f"{value:.2f}",
-               f"{between[0]:.2f} to {between[1]:.2f}",
-               f"{sign} {limit.limit:g}", "met" if met else "missed")
+    return pages.limit_rows(LIMITS, runs)
 
 
 def phase_rows(run):
-    for phase in PHASES:
-        for target in TARGETS:
-            key = (phase.name, target)
-            if run.has(key):
-                yield phase_row(run, phase, key)
-
-
-def phase_row(run, phase, key):
-    count, seconds = phase.requests(run.delay), run.time(key)
-    if phase.size < MIB:
-        rate = f"{count / seconds:.0f}/s"
-    else:
-        rate = f"{count * phase.size / seconds / 1e6:.0f} MB/s"
-    return (phase.name, NAMES[key[1]], rate,
-            f"{100 * spread(run.seconds(key)):.0f} %",
-            f"{run.time((phase.name, 'raw')) / seconds:.2f}",
-            f"{run.reads(key) / count:.2f}", f"{run.writes(key) / count:.2f}",
-            f"{run.flushes(key) / count:.2f}")
+    return pages.phase_rows(run, PHASES, {t: NAMES[t] for t in TARGETS})
 
 
 def offline_rows(run):
     for name, text in (("copy", "plain copy of all extents"),
                        ("restore", "`bowline restore`"),
-                       ("keep-copy", "plain copy of block 0"),
-                       ("keep", "`bowline keep`")):
-        yield (run_name(run.delay), text, f"{1000 * run.time(name):.0f} ms",
-               f"{100 * spread(run.seconds(name)):.0f} %",
-               f"{run.reads(name):.0f}", f"{run.writes(name):.0f}",
-               f"{run.flushes(name):.0f}")
-
-
-def table(head, rows):
-    lines = [head, ["---"] * len(head), *rows]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+                       ("keep-copy", "plain copy of block 0, 8 sectors"),
+                       ("keep", "`bowline keep`, 8 sectors"),
+                       ("keep512-copy", "plain copy of block 0, one sector"),
+                       ("keep512", "`bowline keep`, one sector")):
+        yield disk(run.delay), *pages.step_row(run, name, text)
 
 
 def page(runs):
@@ -107,7 +80,7 @@ def page(runs):
                                    "limit", ""),
                                   limit_rows(runs))]
     for run in runs:
-        parts += [f"## Every phase, {run_name(run.delay)}\n",
+        parts += [f"## Every phase, {disk(run.delay)}\n",
                   "Reads, writes and flushes of the disk are per request.\n",
                   table(("phase", "target", "median", "+-", "raw = 1", "reads",
                          "writes", "flushes"), phase_rows(run))]
@@ -118,19 +91,10 @@ def page(runs):
 
 
 def chart(runs):
-    panels = []
-    for run in runs:
-        groups = [(phase.name, {
-            name: run.time((phase.name, "raw")) / run.time((phase.name, key))
-            for key, name in NAMES.items() if name in COLOURS})
-            for phase in PHASES if run.has((phase.name, "raw"))]
-        panels.append((f"speed, raw = 1: {run_name(run.delay)}", groups))
+    panels = [(f"speed, raw = 1: {disk(run.delay)}",
+               pages.speeds(run, PHASES, COLOURS, NAMES)) for run in runs]
     return svg.chart(panels, COLOURS, 1)
 
 
 def summary(runs):
-    rows = list(limit_rows(runs))
-    lines = [f"{what:73} {disk:10} {figure:>7}  {limit:13} {verdict}"
-             for what, disk, figure, _, limit, verdict in rows]
-    met = sum(row[-1] == "met" for row in rows)
-    return "\n".join([*lines, f"{met} of {len(rows)} limits met"])
+    return pages.summary(limit_rows(runs))

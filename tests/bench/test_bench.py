@@ -7,6 +7,7 @@ import pytest
 
 import chart
 import jobs
+import judge
 import limits
 import measure
 import report
@@ -113,11 +114,11 @@ def test_phases_that_write_first_do_not_overlap():
 
 
 def test_job_file_has_a_mark_around_every_job():
-    text, order = jobs.job_file(0, jobs.PHASES)
+    text, order = jobs.plan(0, jobs.PHASES)
     assert text.count("[mark-") == len(order) + 1
     assert ("first-4k-d32", "bow512") in order
     assert ("read-4k-d1", "bow512") not in order
-    slow, order = jobs.job_file(2, jobs.PHASES)
+    slow, order = jobs.plan(2, jobs.PHASES)
     assert not [target for _, target in order if target == "bow512"]
     assert "filename=/dev/mapper/slow-raw\n" in slow
     assert "number_ios=60\n" in slow and "number_ios=60\n" not in text
@@ -132,12 +133,13 @@ def model(delay, bow=1.0):
     repeat = {(p.name, t): sample(t) for p in jobs.PHASES
               for t in jobs.TARGETS}
     repeat |= {name: sample(name) for name in
-               ("copy", "restore", "keep", "keep-copy")}
+               ("copy", "restore", "keep", "keep-copy", "keep512",
+                "keep512-copy")}
     return measure.Run([repeat] * 3, delay)
 
 
 def verdict(run, text):
-    return [met for limit, *_, met in limits.verdicts([run])
+    return [met for limit, *_, met in judge.verdicts(limits.LIMITS, [run])
             if limit.text == text]
 
 
@@ -149,7 +151,7 @@ def test_a_limit_is_met_or_missed(bow, met):
 
 def test_between_which_figures_the_repetitions_lie():
     both = measure.Run([model(0, 2.0).repeats[0], model(0, 4.0).repeats[0]], 0)
-    found = [between for limit, _, _, between, _ in limits.verdicts([both])
+    found = [between for limit, _, _, between, _ in judge.verdicts(limits.LIMITS, [both])
              if limit.text.endswith("raw = 1")]
     assert found == [(0.25, 0.5)]
 
@@ -168,7 +170,7 @@ def test_limits_of_what_did_not_run_are_left_out():
     run = model(0)
     for target in jobs.TARGETS:
         del run.repeats[0]["read-4k-d1", target]
-    texts = [limit.text for limit, *_ in limits.verdicts([run])]
+    texts = [limit.text for limit, *_ in judge.verdicts(limits.LIMITS, [run])]
     assert not [text for text in texts if "reads, depth 1:" in text]
     assert [text for text in texts if "reads, depth 32:" in text]
     assert "| read-4k-d1 |" not in report.page([run])
@@ -176,9 +178,9 @@ def test_limits_of_what_did_not_run_are_left_out():
 
 
 def test_a_figure_within_a_hundredth_meets_its_limit():
-    most = limits.Limit("", 3, None, most=True)
+    most = judge.Limit("", 3, None, most=True)
     assert most.met(3.02) and not most.met(3.04)
-    least = limits.Limit("", 1.2, None)
+    least = judge.Limit("", 1.2, None)
     assert least.met(1.19) and not least.met(1.18)
 
 

@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from tree import TOP, matches, text, with_suffix
+from tree import OUT, TOP, matches, text, with_suffix
 
 WARNINGS = [
     "-Wall", "-Wextra", "-Wshadow", "-Wmissing-prototypes",
@@ -16,7 +16,7 @@ WARNINGS = [
 COMPILE = [
     "gcc", "-std=gnu11", "-O1", "-fsyntax-only", "-DHOST_VERBS",
     '-DTEST_DATA=""', *WARNINGS, "-Itests/unit", "-Itests/cut", "-Iupdater",
-    "-Ikmod", "-Iuboot-env",
+    "-Ikmod", "-Iuboot-env", f"-I{OUT}/curl/include",
 ]
 # For another C library than the host's: the device build compiles it.
 OTHER_LIBC = ["scripts/sysroot/glibc-shim.c", "scripts/sysroot/mbedtls-config.h"]
@@ -39,10 +39,11 @@ PURE = {
 
 # One file, or few, for each library.
 LIBRARIES = {
+    r"<curl/": {"updater/http.c"},
     r"<libdevmapper": {"updater/dm.c"},
     r"<mbedtls/": {"updater/verify.c"},
     r"<libuboot": {"updater/env-ubootenv.c"},
-    r"<zstd": {"updater/diff.c", "updater/diff-pack.c", "updater/diff-v1.c",
+    r"<zstd": {"updater/diff-codec.c", "updater/diff-pack.c", "updater/diff-v1.c",
                "updater/cmd-diff.c", "updater/v1.c"},
 }
 

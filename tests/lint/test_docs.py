@@ -31,8 +31,9 @@ def table(tmp_path_factory):
                    (TOP / "updater" / f"{o.stem}.c").exists() or
                    (TOP / "kmod" / f"{o.stem}.c").exists())]
     run("gcc", "-Iupdater", "-Ikmod", "-Iuboot-env", "-o", program,
-        "tests/lint/tables.c", *objects, "-ldevmapper", "-lubootenv",
-        "-lmbedcrypto", "-lz", "-lzstd", "-lpthread")
+        "tests/lint/tables.c", *objects, f"-L{OUT}/curl/lib", "-ldevmapper",
+        "-lubootenv", "-lcurl", "-lmbedtls", "-lmbedx509", "-lmbedcrypto",
+        "-lz", "-lzstd", "-llz4", "-lpthread")
     return lambda name: run(program, name)
 
 

@@ -2,10 +2,12 @@
 """The files of this tree, for the tests that read them."""
 
 import functools
+import os
 import pathlib
 import subprocess
 
 TOP = pathlib.Path(__file__).resolve().parents[2]
+OUT = pathlib.Path(os.environ.get("OUT", TOP / "out"))
 
 
 @functools.cache
