@@ -523,10 +523,14 @@ def test_hazard_14_more_chunks_than_buffers(lab):
 
 experiment(15, """
 show
-rm -f /run/sums-*
+rm -f /run/sums-* /run/gate
+mkfifo /run/gate
 for i in 1 2 3 4; do
-    dd if=/dev/mapper/u bs=4k iflag=direct 2>/run/dd | sha256sum > /run/sums-$i &
+    (read go < /run/gate || dd if=/dev/mapper/u bs=4k iflag=direct 2>/run/dd) |
+        sha256sum > /run/sums-$i &
 done
+sleep 1
+: > /run/gate
 wait
 echo sums=$(cat /run/sums-* | sort | uniq -c | sed 's/ -//')
 echo decoded=$(stat chunks_decoded)
