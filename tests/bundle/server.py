@@ -4,6 +4,7 @@
 import contextlib
 import os
 import pathlib
+import re
 import select
 import socket
 import subprocess
@@ -27,8 +28,7 @@ http {{
     fastcgi_temp_path {folder}/tmp;
     uwsgi_temp_path {folder}/tmp;
     scgi_temp_path {folder}/tmp;
-    log_format bytes '$status $body_bytes_sent $http_range';
-    access_log {folder}/access.log bytes;
+    access_log off;
     server {{
         listen 127.0.0.1:{port};
         {tls}
@@ -91,12 +91,6 @@ class Nginx:
     def url(self, name):
         return f"http://127.0.0.1:{self.port}/{name}"
 
-    def requests(self):
-        """(status, bytes sent, range) of each so far."""
-        log = (self.folder / "access.log").read_text().splitlines()
-        return [(int(s), int(n), r) for s, n, r in
-                (line.split(" ", 2) for line in log)]
-
 
 def wait_for(port, seconds=20):
     end = time.monotonic() + seconds
@@ -109,18 +103,36 @@ def wait_for(port, seconds=20):
 
 
 class Fault:
-    """What happens to the answer of one connection after so many bytes."""
+    """What happens to the answer of one connection after so many bytes, and
+    what is done at that moment."""
 
-    def __init__(self, kind, after):
-        self.kind, self.after = kind, after
+    def __init__(self, kind, after, meanwhile=lambda: None):
+        self.kind, self.after, self.meanwhile = kind, after, meanwhile
+
+
+class Asked:
+    """The requests in what a client sends on one connection."""
+
+    def __init__(self, ranges):
+        self.ranges, self.text = ranges, b""
+
+    def take(self, data):
+        """Adds the range of each request that is complete, or None."""
+        *heads, self.text = (self.text + data).split(b"\r\n\r\n")
+        for head in heads:
+            found = re.search(rb"(?im)^range: *(\S+)", head)
+            self.ranges.append(found[1].decode() if found else None)
 
 
 class Link:
     """A port that leads to another; faults are of its first connections, one
-    each, in this order; later ones work, or fail like the last with forever."""
+    each, in this order; later ones work, or fail like the last with forever.
+    What is asked for is kept in the order of asking: a server logs a request
+    when it is over, and that it was cut off it learns late."""
 
     def __init__(self, port, faults=(), forever=False):
         self.to, self.faults, self.forever = port, list(faults), forever
+        self.asked = []
         self.connections = 0
         self.met = 0
         self.listener = socket.create_server(("127.0.0.1", 0))
@@ -148,7 +160,7 @@ class Link:
                                  args=(client, self.next_fault())).start()
 
     def carry(self, client, fault):
-        sent = 0
+        sent, asked = 0, Asked(self.asked)
         with client, contextlib.suppress(OSError), \
                 socket.create_connection(("127.0.0.1", self.to)) as server:
             while True:
@@ -158,6 +170,7 @@ class Link:
                     if not data:
                         return
                     if end is client:
+                        asked.take(data)
                         server.sendall(data)
                         continue
                     data = self.apply(client, fault, sent, data)
@@ -169,6 +182,7 @@ class Link:
         if not fault or not sent <= fault.after < sent + len(data):
             return data
         self.met += 1
+        fault.meanwhile()
         part = fault.after - sent
         if fault.kind == "damage":
             return data[:part] + bytes([data[part] ^ 1]) + data[part + 1:]
