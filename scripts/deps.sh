@@ -22,6 +22,7 @@ wanted() {
 	dosfstools              tests: file systems above bow
 	dpkg-dev                unpack Debian's sources and packages
 	e2fsprogs               file systems of the images, made and checked
+		erofs-utils             tests: system images; diff --explain
 	f2fs-tools              tests: file systems above bow
 	fakeroot                owners in the images without being root
 	fdisk                   disk image: sfdisk
@@ -56,6 +57,7 @@ wanted() {
 	shellcheck              check: shell style
 	sparse                  check: kmod
 	squashfs-tools          bench-diff, tests: system images
+		squashfs-tools-ng       diff --explain: where files lie in squashfs
 	time                    sizes: memory
 	u-boot-tools            mkimage, mkenvimage
 	uuid-dev                u-boot: its sandbox

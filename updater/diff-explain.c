@@ -1,7 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "diff-explain.h"
+#include "diff-files.h"
+#include "err.h"
+
+#define MOST_FILES 20 /* that get a line of their own */
 
 static void show(const struct plan *plan, const char *what, uint64_t extents,
 		 uint64_t blocks, uint64_t bytes)
@@ -63,9 +69,169 @@ static void show_merge(const struct plan *plan)
 	       changed ? (double)all / changed : 0);
 }
 
-void diff_explain(const struct plan *plan)
+/* ---- per file ------------------------------------------------------------ */
+
+/* Bytes of the diff. */
+struct shares {
+	const struct plan *plan;
+	struct files files;
+	double *of; /* by file */
+	double nobodys;
+};
+
+/* The first place that ends behind byte @at. */
+static uint32_t first_place(const struct files *f, uint64_t at)
+{
+	uint32_t low = 0, high = f->n_places;
+
+	while (low < high) {
+		uint32_t mid = low + (high - low) / 2;
+
+		if (f->places[mid].to > at)
+			high = mid;
+		else
+			low = mid + 1;
+	}
+	return low;
+}
+
+/* To those whose bytes the block has, by how many. */
+static void share_block(struct shares *s, uint64_t block, double bytes)
+{
+	const struct files *f = &s->files;
+	uint64_t from = block << s->plan->block_bits;
+	uint64_t to = from + plan_block_size(s->plan), left;
+
+	if (to > s->plan->new->size)
+		to = s->plan->new->size;
+	left = to - from;
+	for (uint32_t i = first_place(f, from);
+	     i < f->n_places && f->places[i].from < to; i++) {
+		uint64_t a = f->places[i].from, b = f->places[i].to;
+		uint64_t has = (b < to ? b : to) - (a > from ? a : from);
+
+		s->of[f->places[i].file] += bytes * has / (to - from);
+		left -= has;
+	}
+	s->nobodys += bytes * left / (to - from);
+}
+
+/* Each piece to its blocks alike, the header to all of them. */
+static int share_chunk(struct shares *s, const struct plan_chunk *chunk,
+		       struct update1_chunk *parsed)
+{
+	const struct plan *plan = s->plan;
+	const struct update1_geometry geometry = {
+		.block_bits = plan->block_bits,
+		.chunk_bytes = plan->chunk_bytes,
+		.prefix_bytes = plan->prefix_bytes,
+		.piece_bytes = plan->piece_bytes,
+		.old_size = plan->old->size,
+	};
+	uint32_t in_piece = plan->piece_bytes >> plan->block_bits;
+	const char *why;
+
+	if (update1_chunk_parse(&geometry, chunk->stored, chunk->size, parsed,
+				&why))
+		return error("cannot read a chunk of the diff: %s", why);
+	for (uint32_t i = 0; i < chunk->n_blocks; i++) {
+		uint32_t piece = i / in_piece;
+		uint32_t blocks = chunk->n_blocks - piece * in_piece;
+
+		if (blocks > in_piece)
+			blocks = in_piece;
+		share_block(s, chunk->blocks[i],
+			    (double)parsed->header / chunk->n_blocks +
+				    (double)parsed->pieces[piece].stored /
+					    blocks);
+	}
+	return 0;
+}
+
+static int share_chunks(struct shares *s)
+{
+	struct update1_chunk *parsed = malloc(sizeof(*parsed));
+	int r = 0;
+
+	s->of = calloc((size_t)s->files.n_names + 1, sizeof(*s->of));
+	if (!parsed || !s->of)
+		r = error("out of memory for %u files", s->files.n_names);
+	for (uint32_t i = 0; !r && i < s->plan->n_chunks; i++)
+		r = share_chunk(s, &s->plan->chunks[i], parsed);
+	free(parsed);
+	return r;
+}
+
+static void show_share(const char *what, double bytes)
+{
+	printf("file       %12.1f KiB stored  ", bytes / 1024);
+	for (; *what; what++)
+		putchar((unsigned char)*what < ' ' || *what == 127 ? '?'
+								   : *what);
+	putchar('\n');
+}
+
+static const double *shares_compared;
+
+static int by_share(const void *a, const void *b)
+{
+	uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+	double more = shares_compared[y] - shares_compared[x];
+
+	return more > 0 ? 1 : more < 0 ? -1 : x < y ? -1 : 1;
+}
+
+/* The largest by name; the others together. */
+static int show_shares(const struct shares *s)
+{
+	uint32_t *order, n = 0, shown;
+	double others = 0;
+	char text[64];
+
+	order = calloc((size_t)s->files.n_names + 1, sizeof(*order));
+	if (!order)
+		return error("out of memory for %u files", s->files.n_names);
+	for (uint32_t i = 0; i < s->files.n_names; i++)
+		if (s->of[i] > 0)
+			order[n++] = i;
+	shares_compared = s->of;
+	qsort(order, n, sizeof(*order), by_share);
+	shown = n > MOST_FILES ? MOST_FILES : n;
+	for (uint32_t i = 0; i < shown; i++)
+		show_share(s->files.names[order[i]], s->of[order[i]]);
+	for (uint32_t i = shown; i < n; i++)
+		others += s->of[order[i]];
+	snprintf(text, sizeof(text), "(%u other files)", n - shown);
+	show_share(text, others);
+	show_share("(no file alone: metadata, free blocks, shared blocks)",
+		   s->nobodys);
+	free(order);
+	return 0;
+}
+
+static int show_files(const struct plan *plan)
+{
+	struct shares s = { .plan = plan };
+	char why[FILES_WHY];
+	int r;
+
+	if (files_find(&s.files, plan->new, why)) {
+		printf("file       no sizes per file of '%s': %s\n",
+		       plan->new->path, why);
+		return 0;
+	}
+	r = share_chunks(&s);
+	if (!r)
+		r = show_shares(&s);
+	free(s.of);
+	files_free(&s.files);
+	return r;
+}
+
+int diff_explain(const struct plan *plan)
 {
 	show_operations(plan);
 	show_chunks(plan);
 	show_merge(plan);
+	return show_files(plan);
 }

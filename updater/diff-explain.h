@@ -5,7 +5,11 @@
 
 #include "diff-plan.h"
 
-/* Per operation, and how it merges. The plan is complete. */
-void diff_explain(const struct plan *plan);
+/*
+ * Per operation, how it merges, and which files of the new image it is for, if
+ * the tools of their file system are there. The plan is complete. 0, or -1
+ * after error().
+ */
+int diff_explain(const struct plan *plan);
 
 #endif

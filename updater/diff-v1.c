@@ -412,7 +412,7 @@ static int make_between(struct plan *plan, const char *out,
 	if (hashes.thread)
 		pthread_join(hashes.thread, NULL);
 	if (!r && options->explain)
-		diff_explain(plan);
+		r = diff_explain(plan);
 	return r;
 }
 
