@@ -333,21 +333,21 @@ def test_a_log_block_whose_first_write_fails(disks, tmp_path):
             wait
         }
         dmsetup create slow --table \\
-            "0 $sectors delay /dev/dm-0 0 0 /dev/dm-0 0 500"
+            "0 $sectors delay /dev/dm-0 0 0 /dev/dm-0 0 2500"
         BOW=/sys/block/dm-2/bow
         make "1 block_size:4096" /dev/dm-1
         for at in 9 12; do blkdiscard -o ${at}M -l 1M /dev/dm-2; done
         dmsetup message bow 0 ranges
         cp /dev/vda /dev/vdb
         echo 1 > $BOW/state
-        (for n in 1 2 3 4 5 6; do round $n; done) > /run/rounds &
+        (for n in 1 2 3 4 5; do round $n; done) > /run/rounds &
         while [ $(logs) -lt 2 ]; do sleep 0.02; done
         lower bad
-        sleep 1
+        sleep 4
         lower good
         wait
         dmsetup status bow | sed 's/^/status=/'
-        round 7
+        round 6
         dmsetup status bow | sed 's/^/last=/'
         echo CUT-HERE; sleep 99
         """, disks=disks, modules=[*MODULES, "dm_delay"], work=tmp_path,
