@@ -110,12 +110,6 @@ int update_old_read(struct update_source *source, u32 view, u64 from, u32 len,
 
 /* ---- the prefix of a chunk of version 1 --------------------------------- */
 
-/*
- * Old bytes that lie near each other are one read, with what is between them:
- * a chunk may lean on many short ranges, and a request costs more than so many
- * bytes.
- */
-#define GAP_BYTES    16384
 #define UPDATE_PARTS UPDATE1_MAX_RANGES /* more are read in turns */
 
 /* A run of bytes of the prefix. */
@@ -215,7 +209,7 @@ static bool joins(const struct gather *gather, struct block_device *bdev,
 		  u64 at, u32 len)
 {
 	return gather->begun < gather->n && gather->bdev == bdev &&
-	       at >= gather->at && at <= gather->end + GAP_BYTES &&
+	       at >= gather->at && at <= gather->end + UPDATE1_READ_GAP &&
 	       fits(gather, bdev, gather->at, max(gather->end, at + len));
 }
 

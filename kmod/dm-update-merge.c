@@ -26,16 +26,25 @@
 #define YIELD_CREDIT  WRITE_BYTES
 #define WRITE_COST    (WRITE_BYTES / 16)
 
-/* One write: a row of blocks of the new image, or old bytes to be saved. */
+/* Old bytes of one epoch whose rooms follow each other. */
+struct save_row {
+	u32 first;  /* save */
+	u64 from;   /* byte of it */
+	u64 room;   /* byte of the store's device */
+	u32 bytes;  /* whole blocks */
+	u32 next;   /* save behind the row, or one that the row had no room */
+	u64 behind; /* for, and the byte of it to go on with */
+};
+
+/* One write: a row of blocks of the new image, or of old ones to be saved. */
 struct job {
 	struct list_head list; /* while idle */
 	struct work_struct work;
 	struct update_merge *merge;
-	u64 begin; /* byte of the new image, or of the old */
+	u64 begin; /* byte of the new image */
 	u32 bytes;
-	u32 blocks;
-	bool save;
-	u64 room; /* save: byte of the store's device */
+	u32 blocks; /* 0: it saves */
+	struct save_row saves;
 	void *buf;
 };
 
@@ -103,32 +112,52 @@ static int write_row(struct job *job)
 			    job->buf, 0);
 }
 
-/* What is saved has not been overwritten yet: it is in its place. */
+/* Bytes of old blocks; of the last one only what is inside the old image. */
+static int read_saved(struct update_source *source, u64 from, u32 n, void *to)
+{
+	u64 left = source->v1.g.old_size - min(source->v1.g.old_size, from);
+	u32 real = min_t(u64, n, left);
+	/* It has not been overwritten yet: it is in its place. */
+	int r = update_old_read(source, UPDATE_NOT_BEGUN, from, real, to);
+
+	memset(to + real, 0, n - real);
+	return r;
+}
+
 static int write_save(struct job *job)
 {
 	struct update_source *source = job->merge->source;
-	u32 whole = round_up(job->bytes,
-			     bdev_logical_block_size(source->store.bdev));
-	int r;
+	const struct save_row *row = &job->saves;
+	u32 i = row->first, done, n;
+	struct update1_save save;
+	u64 from = row->from;
+	int r = 0;
 
-	r = update_old_read(source, UPDATE_NOT_BEGUN, job->begin, job->bytes,
-			    job->buf);
+	update1_save(&source->v1, i, &save);
+	for (done = 0; !r && done < row->bytes; done += n, from = 0) {
+		n = min_t(u64, row->bytes - done,
+			  ((u64)save.blocks << source->block_bits) - from);
+		r = read_saved(source, (save.old << source->block_bits) + from,
+			       n, job->buf + done);
+		i = update1_save_next(&source->v1, save.epoch, i + 1);
+		if (i < source->v1.g.n_saves)
+			update1_save(&source->v1, i, &save);
+	}
 	if (r)
 		return r;
-	memset(job->buf + job->bytes, 0, whole - job->bytes);
-	return update_write(source->io, source->store.bdev, job->room, whole,
-			    job->buf, 0);
+	return update_write(source->io, source->store.bdev, row->room,
+			    row->bytes, job->buf, 0);
 }
 
 static void run_job(struct work_struct *work)
 {
 	struct job *job = container_of(work, struct job, work);
 	struct update_merge *merge = job->merge;
-	int r = job->save ? write_save(job) : write_row(job);
+	int r = job->blocks ? write_row(job) : write_save(job);
 
 	spin_lock(&merge->lock);
 	if (!r) {
-		merge->written += job->save ? 0 : job->blocks;
+		merge->written += job->blocks;
 		merge->bytes += job->bytes;
 	} else if (!merge->error) {
 		merge->error = r;
@@ -256,7 +285,6 @@ static void start_row(struct update_merge *merge, u64 block, u32 n)
 	const struct update_source *source = merge->source;
 	struct job *job = take_job(merge);
 
-	job->save = false;
 	job->begin = block << source->block_bits;
 	job->blocks = n;
 	/* The image may end inside a block. */
@@ -282,58 +310,63 @@ static int write_rows(struct update_merge *merge)
 	return r;
 }
 
-static int start_save(struct update_merge *merge,
-		      const struct update1_save *save, u64 done, u32 bytes)
+/* The next row of saves of @epoch, as long as a write may be. */
+static bool next_save_row(const struct update_source *source, u32 epoch,
+			  struct save_row *row)
 {
-	const struct update_source *source = merge->source;
-	int r = may_write(merge, bytes);
-	struct job *job;
+	const struct update1_dir *dir = &source->v1;
+	struct update1_save save;
+	u64 size, room;
+	u32 n;
 
-	if (r)
-		return r;
-	job = take_job(merge);
-	job->save = true;
-	job->begin = (save->old << source->block_bits) + done;
-	job->bytes = bytes;
-	job->room = source->store.at + done +
-		    update1_room_at(&source->v1.g, save->room);
-	queue_work(merge->jobs, &job->work);
-	return 0;
+	row->first = row->next;
+	row->from = row->behind;
+	row->bytes = 0;
+	while (row->next < dir->g.n_saves && row->bytes < WRITE_BYTES) {
+		update1_save(dir, row->next, &save);
+		size = (u64)save.blocks << source->block_bits;
+		room = source->store.at + row->behind +
+		       update1_room_at(&dir->g, save.room);
+		if (!row->bytes)
+			row->room = room;
+		else if (room != row->room + row->bytes)
+			break;
+		n = min_t(u64, size - row->behind, WRITE_BYTES - row->bytes);
+		row->bytes += n;
+		row->behind += n;
+		if (row->behind < size)
+			break;
+		row->next = update1_save_next(dir, epoch, row->next + 1);
+		row->behind = 0;
+	}
+	return row->bytes;
 }
 
-/* Of the old image's last block only what is inside. */
-static int write_save_parts(struct update_merge *merge,
-			    const struct update1_save *save)
+static void start_saves(struct update_merge *merge, const struct save_row *row)
 {
-	const struct update_source *source = merge->source;
-	u64 begin = save->old << source->block_bits, done = 0;
-	u64 bytes = min((u64)save->blocks << source->block_bits,
-			source->v1.g.old_size - begin);
-	u32 part;
-	int r = 0;
+	struct job *job = take_job(merge);
 
-	for (; !r && done < bytes; done += part) {
-		part = min_t(u64, bytes - done, WRITE_BYTES);
-		r = start_save(merge, save, done, part);
-	}
-	return r;
+	job->saves = *row;
+	job->blocks = 0;
+	job->bytes = row->bytes;
+	queue_work(merge->jobs, &job->work);
 }
 
 /* What @epoch overwrites and somebody still needs. */
 static int write_saves(struct update_merge *merge, u32 epoch)
 {
 	const struct update1_dir *dir = &merge->source->v1;
-	struct update1_save save;
-	u32 i;
+	struct save_row row = {};
 	int r = 0;
 
 	if (!merge->source->version || epoch == merge->source->n_epochs)
 		return 0;
-	for (i = update1_save_next(dir, epoch, 0); !r && i < dir->g.n_saves;
-	     i = update1_save_next(dir, epoch, i + 1)) {
-		update1_save(dir, i, &save);
+	row.next = update1_save_next(dir, epoch, 0);
+	while (!r && next_save_row(merge->source, epoch, &row)) {
 		merge->saved = true;
-		r = write_save_parts(merge, &save);
+		r = may_write(merge, row.bytes);
+		if (!r)
+			start_saves(merge, &row);
 	}
 	return r;
 }

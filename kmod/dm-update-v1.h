@@ -34,9 +34,15 @@
 #define UPDATE1_MAX_CHUNK  (1u << 20)	/* bytes, decoded; also of a prefix */
 #define UPDATE1_MAX_HEADER 4096		/* bytes of a chunk's header */
 #define UPDATE1_MAX_RANGES 256		/* of old bytes in a prefix */
-#define UPDATE1_MAX_PIECES 64		/* of a chunk */
-#define UPDATE1_MAX_DIR	   (64u << 20)	/* bytes of the directory in memory */
-#define UPDATE1_MAX_EXTENT (16u << 20)	/* bytes */
+/*
+ * Ranges so near each other are one read, with what is between them: a request
+ * costs more than so many bytes. Not a limit; the maker of a diff knows it,
+ * too.
+ */
+#define UPDATE1_READ_GAP   16384
+#define UPDATE1_MAX_PIECES 64	       /* of a chunk */
+#define UPDATE1_MAX_DIR	   (64u << 20) /* bytes of the directory in memory */
+#define UPDATE1_MAX_EXTENT (16u << 20) /* bytes */
 #define UPDATE1_MAX_EPOCHS 65536
 #define UPDATE1_MAX_EPOCH  (16u << 20) /* bytes written until a record */
 #define UPDATE1_MAX_LOOKS                                   \

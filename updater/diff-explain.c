@@ -37,20 +37,53 @@ static void show_operations(const struct plan *plan)
 		     kind == UPDATE1_IS_DATA ? stored : 0);
 }
 
+/* Reads that a chunk needs of the old image, as the kernel joins ranges. */
+static uint32_t count_reads(const struct plan_chunk *chunk)
+{
+	const struct update1_range *range = chunk->ranges;
+	uint32_t n = chunk->n_ranges > 0;
+
+	for (uint32_t k = 1; k < chunk->n_ranges; k++)
+		n += range[k].offset >
+		     range[k - 1].offset + range[k - 1].len + UPDATE1_READ_GAP;
+	return n;
+}
+
 static void show_chunks(const struct plan *plan)
 {
-	uint64_t ranges = 0, prefix = 0;
+	uint64_t ranges = 0, prefix = 0, reads = 0;
 
 	for (uint32_t i = 0; i < plan->n_chunks; i++) {
 		ranges += plan->chunks[i].n_ranges;
+		reads += count_reads(&plan->chunks[i]);
 		for (uint32_t k = 0; k < plan->chunks[i].n_ranges; k++)
 			prefix += plan->chunks[i].ranges[k].len;
 	}
 	if (plan->n_chunks)
-		printf("chunks     %9u, each leans on %.1f ranges, %.1f KiB of "
-		       "old bytes\n",
-		       plan->n_chunks, (double)ranges / plan->n_chunks,
-		       prefix / 1024.0 / plan->n_chunks);
+		printf("chunks     %9u, each leans on %.1f KiB of old "
+		       "bytes, %.1f ranges in %.1f reads\n",
+		       plan->n_chunks, prefix / 1024.0 / plan->n_chunks,
+		       (double)ranges / plan->n_chunks,
+		       (double)reads / plan->n_chunks);
+}
+
+#define WRITE_BYTES (1u << 20) /* of the kernel's merge, at most */
+
+/* Writes of what changes: neighbours of one epoch are written together. */
+static uint64_t count_writes(const struct plan *plan)
+{
+	uint64_t most = WRITE_BYTES >> plan->block_bits, row = 0, n = 0;
+
+	for (uint32_t i = 0; i < plan->n_extents; i++) {
+		const struct plan_extent *e = &plan->extents[i];
+
+		row += e->blocks;
+		if (plan_adjoin(plan, i) && e[0].epoch == e[1].epoch)
+			continue;
+		n += (row - 1) / most + 1;
+		row = 0;
+	}
+	return n;
 }
 
 /* All that the merge writes: what changes, what it saves, its records. */
@@ -63,10 +96,11 @@ static void show_merge(const struct plan *plan)
 	       "%.1f KiB\n",
 	       plan->n_epochs, plan->order, saved / 1024.0,
 	       (double)plan->save_blocks * plan_block_size(plan) / 1024);
-	printf("writes     %12.1f KiB: %.1f changed, %.1f saved, %.1f of "
-	       "records; %.2f of what changes\n",
-	       all / 1024.0, changed / 1024.0, saved / 1024.0, records / 1024.0,
-	       changed ? (double)all / changed : 0);
+	printf("writes     %12.1f KiB: %.1f changed in %llu requests, %.1f "
+	       "saved, %.1f of records; %.2f of what changes\n",
+	       all / 1024.0, changed / 1024.0,
+	       (unsigned long long)count_writes(plan), saved / 1024.0,
+	       records / 1024.0, changed ? (double)all / changed : 0);
 }
 
 /* ---- per file ------------------------------------------------------------ */

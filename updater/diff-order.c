@@ -626,17 +626,16 @@ static int compare_saves(const void *a, const void *b)
 	return x->old < y->old ? -1 : x->old > y->old;
 }
 
-/* The lowest room that no save in @used, by room, takes while this one lasts.
- */
+/* The lowest room of @blocks that no save in @used, by room, takes. */
 static uint32_t find_room(const struct update1_save *saves,
-			  const uint32_t *used, uint32_t *n, uint32_t which)
+			  const uint32_t *used, uint32_t *n, uint32_t blocks)
 {
 	uint32_t room = 0, i, kept = 0;
 
 	for (i = 0; i < *n; i++) {
 		const struct update1_save *other = &saves[used[i]];
 
-		if (other->room >= room + saves[which].blocks)
+		if (other->room >= room + blocks)
 			break;
 		kept = other->room + other->blocks;
 		room = room > kept ? room : kept;
@@ -657,24 +656,33 @@ static uint32_t drop_over(const struct update1_save *saves, uint32_t *used,
 	return kept;
 }
 
+/* Behind each other, so that they are few writes: those of one epoch. */
 static void give_rooms(struct plan *plan, const uint32_t *sorted,
 		       uint32_t *used)
 {
-	uint32_t n = 0, at, epoch = 0;
+	uint32_t n = 0, at, room, end, blocks;
 
-	for (uint32_t i = 0; i < plan->n_saves; i++) {
-		struct update1_save *save = &plan->saves[sorted[i]];
+	for (uint32_t i = 0; i < plan->n_saves; i = end) {
+		uint32_t epoch = plan->saves[sorted[i]].epoch;
 
-		if (save->epoch != epoch)
-			n = drop_over(plan->saves, used, n, save->epoch);
-		epoch = save->epoch;
+		blocks = 0;
+		for (end = i; end < plan->n_saves &&
+			      plan->saves[sorted[end]].epoch == epoch;
+		     end++)
+			blocks += plan->saves[sorted[end]].blocks;
+		n = drop_over(plan->saves, used, n, epoch);
 		at = n;
-		save->room = find_room(plan->saves, used, &at, sorted[i]);
-		memmove(used + at + 1, used + at, (n - at) * sizeof(*used));
-		used[at] = sorted[i];
-		n++;
-		if (save->room + save->blocks > plan->save_blocks)
-			plan->save_blocks = save->room + save->blocks;
+		room = find_room(plan->saves, used, &at, blocks);
+		memmove(used + at + end - i, used + at,
+			(n - at) * sizeof(*used));
+		memcpy(used + at, sorted + i, (end - i) * sizeof(*used));
+		n += end - i;
+		for (uint32_t k = i; k < end; k++) {
+			plan->saves[sorted[k]].room = room;
+			room += plan->saves[sorted[k]].blocks;
+		}
+		if (room > plan->save_blocks)
+			plan->save_blocks = room;
 	}
 }
 

@@ -80,6 +80,14 @@ static inline uint64_t plan_blocks(const struct plan *plan,
 	return ((image->size - 1) >> plan->block_bits) + 1;
 }
 
+/* Do extents @i and @i + 1 follow each other in the image? */
+static inline bool plan_adjoin(const struct plan *plan, uint32_t i)
+{
+	const struct plan_extent *e = &plan->extents[i];
+
+	return i + 1 < plan->n_extents && e[0].dest + e[0].blocks == e[1].dest;
+}
+
 /* All of these: 0, or -1 after error(). */
 int plan_match(struct plan *plan, const struct index *index);
 int plan_group(struct plan *plan, const struct index *index);

@@ -3,8 +3,8 @@
  * The epochs of a merge, made better step by step. An order of all steps, cut
  * into epochs, treats circles badly: one step in the wrong place makes others
  * wrong. Here each step, again and again, goes to the epoch where it costs the
- * fewest saves while all others stay; noise that gets less lets it leave what
- * is best only nearby. The noise is always the same.
+ * fewest saves and writes while all others stay; noise that gets less lets it
+ * leave what is best only nearby. The noise is always the same.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -17,6 +17,7 @@
 #define MOST_EPOCHS 1024
 #define MOST_SPANS  (1u << 31) /* what finding the extents of all may cost */
 #define BLOCK	    256	       /* what one save costs ... */
+#define APART	    512	       /* ... neighbours that are two writes ... */
 #define NOISE	    1024 /* ... and the noise of the first round, at most */
 
 struct settler {
@@ -25,6 +26,7 @@ struct settler {
 	uint32_t *epoch, n; /* of a step; how many epochs */
 	uint64_t *bytes;    /* written, by epoch */
 	int32_t *change;    /* by epoch: of the cost, from this one on */
+	uint32_t *beside;   /* by epoch: extents that lie beside the step's */
 	uint64_t random;
 };
 
@@ -106,18 +108,34 @@ static void weigh_reads(struct settler *t, uint32_t step)
 	}
 }
 
+/* What lies beside each other in the image and is of one epoch is one write. */
+static void count_beside(struct settler *t, uint32_t step)
+{
+	const struct sorter *s = t->s;
+
+	for (uint32_t i = s->extents.start[step];
+	     i < s->extents.start[step + 1]; i++) {
+		uint32_t e = s->extents.items[i];
+
+		if (e && plan_adjoin(s->plan, e - 1) &&
+		    s->step_of[e - 1] != step)
+			t->beside[t->epoch[s->step_of[e - 1]]]++;
+		if (plan_adjoin(s->plan, e) && s->step_of[e + 1] != step)
+			t->beside[t->epoch[s->step_of[e + 1]]]++;
+	}
+}
+
 /* The cheapest epoch that has room for the step, by costs with some noise. */
 static uint32_t cheapest(struct settler *t, uint32_t step, uint32_t noise)
 {
 	uint32_t best = t->epoch[step], own = best;
-	uint64_t least = UINT64_MAX, cost;
-	int64_t saves = 0;
+	int64_t least = INT64_MAX, cost, saves = 0;
 
 	for (uint32_t e = 0; e < t->n; e++) {
 		saves += t->change[e];
 		if (e != own && t->bytes[e] + t->s->bytes[step] > EPOCH_MOST)
 			continue;
-		cost = 2 * (saves * BLOCK +
+		cost = 2 * (saves * BLOCK - (int64_t)t->beside[e] * APART +
 			    (noise ? next_random(t) % noise : 0)) +
 		       (e != own);
 		if (cost < least) {
@@ -133,7 +151,9 @@ static void move_step(struct settler *t, uint32_t step, uint32_t noise)
 	uint32_t to;
 
 	memset(t->change, 0, (t->n + 1) * sizeof(*t->change));
+	memset(t->beside, 0, t->n * sizeof(*t->beside));
 	weigh_writes(t, step);
+	count_beside(t, step);
 	weigh_reads(t, step);
 	to = cheapest(t, step, noise);
 	t->bytes[t->epoch[step]] -= t->s->bytes[step];
@@ -160,19 +180,31 @@ static void settle(struct settler *t)
 
 /* ---- the whole ----------------------------------------------------------- */
 
-/* Saves and epochs, as bytes written. */
+/* Neighbours that are not written together. */
+static uint64_t count_apart(const struct settler *t)
+{
+	const struct plan *plan = t->s->plan;
+	const uint32_t *step_of = t->s->step_of;
+	uint64_t n = 0;
+
+	for (uint32_t i = 0; i < plan->n_extents; i++)
+		n += plan_adjoin(plan, i) &&
+		     t->epoch[step_of[i]] != t->epoch[step_of[i + 1]];
+	return n;
+}
+
+/* Saves, writes and epochs, as bytes written. */
 static uint64_t cost_of(const struct settler *t)
 {
 	const struct sorter *s = t->s;
-	uint64_t cost = 0;
+	uint64_t blocks = count_apart(t) * APART / BLOCK, epochs = 0;
 
 	for (uint64_t b = 0; b < s->old_blocks; b++)
-		if (s->writer[b] != NONE &&
-		    read_from(t, b, t->epoch[s->writer[b]], NONE))
-			cost += plan_block_size(s->plan);
+		blocks += s->writer[b] != NONE &&
+			  read_from(t, b, t->epoch[s->writer[b]], NONE);
 	for (uint32_t e = 0; e < t->n; e++)
-		cost += t->bytes[e] ? EPOCH_COST : 0;
-	return cost;
+		epochs += t->bytes[e] > 0;
+	return blocks * plan_block_size(s->plan) + epochs * EPOCH_COST;
 }
 
 /* The epochs as they are, each with @apart - 1 empty ones behind it. */
@@ -236,7 +268,9 @@ static int allocate(struct settler *t)
 	t->epoch = malloc(((size_t)t->s->n + 1) * sizeof(*t->epoch));
 	t->bytes = malloc(2 * MOST_EPOCHS * sizeof(*t->bytes));
 	t->change = malloc((2 * MOST_EPOCHS + 1) * sizeof(*t->change));
-	return t->epoch && t->bytes && t->change ? list_reads(t) : -1;
+	t->beside = malloc(2 * MOST_EPOCHS * sizeof(*t->beside));
+	return t->epoch && t->bytes && t->change && t->beside ? list_reads(t)
+							      : -1;
 }
 
 static void settle_best(struct settler *t)
@@ -278,5 +312,6 @@ int settle_epochs(struct sorter *s)
 	free(t.epoch);
 	free(t.bytes);
 	free(t.change);
+	free(t.beside);
 	return r;
 }

@@ -25,7 +25,8 @@
 /* Strings that make a segment worth its bytes: beside a chosen one, or alone */
 #define WORTH_BESIDE 4
 #define WORTH_ALONE  24
-#define CLOSE_GAP    512		       /* bytes */
+#define WORTH_READ   1024 /* those of all segments that are read at once */
+#define CLOSE_GAP    512  /* bytes */
 #define MOST_RANGES  (UPDATE1_MAX_RANGES - 56) /* headers have 4096 bytes */
 
 struct set {
@@ -58,6 +59,7 @@ struct window {
 	uint32_t n_regions;
 	uint32_t *grams, *next_gram; /* by hash; by place in the chunk */
 	uint8_t *chosen;	     /* by set */
+	uint32_t *gains;	     /* of the chosen ones */
 	struct cover cover;
 };
 
@@ -347,6 +349,42 @@ static void choose_segments(struct window *w, uint32_t len)
 		bytes += 1 << SEGMENT_BITS;
 		cover_mark(&w->cover, set, 0, 1);
 		w->chosen[set] = 1;
+		w->gains[set] = gain;
+	}
+}
+
+/* The first set behind @set, or of all with NO_SET, that is chosen; or n_sets.
+ */
+static uint32_t next_chosen(const struct window *w, uint32_t set)
+{
+	do
+		set++;
+	while (set < w->cover.n_sets && !w->chosen[set]);
+	return set;
+}
+
+/*
+ * What lies near each other is one read of the device. A read that gives
+ * little makes the diff smaller by less than the time of its readers is worth,
+ * and binds the order of the merge.
+ */
+static void drop_poor_reads(struct window *w)
+{
+	const struct set *sets = w->cover.sets;
+	uint32_t first, last, next, gain;
+
+	for (first = next_chosen(w, NO_SET); first < w->cover.n_sets;
+	     first = next) {
+		gain = w->gains[first];
+		last = first;
+		while ((next = next_chosen(w, last)) < w->cover.n_sets &&
+		       (sets[next].at - sets[last].at - 1) << SEGMENT_BITS <=
+			       UPDATE1_READ_GAP) {
+			gain += w->gains[next];
+			last = next;
+		}
+		if (gain < WORTH_READ)
+			memset(w->chosen + first, 0, last + 1 - first);
 	}
 }
 
@@ -408,6 +446,7 @@ uint32_t window_choose(struct window *w, const struct plan_chunk *chunk,
 	note_grams(w, bytes, len);
 	sets_of_segments(w, bytes);
 	choose_segments(w, len);
+	drop_poor_reads(w);
 	n = make_ranges(w, ranges, &prefix);
 	return close_gaps(w, ranges, n, prefix);
 }
@@ -439,14 +478,15 @@ static int allocate(struct window *w)
 	w->grams = malloc(sizeof(*w->grams) << GRAM_BITS);
 	w->next_gram = malloc((size_t)bytes * sizeof(*w->next_gram));
 	w->chosen = malloc(sets);
+	w->gains = malloc((size_t)sets * sizeof(*w->gains));
 	c->sets = malloc((size_t)sets * sizeof(*c->sets));
 	c->elements = malloc((size_t)elements * sizeof(*c->elements));
 	c->covered = malloc(seeds);
 	c->queue = malloc((size_t)elements * sizeof(*c->queue));
 	c->next = malloc((size_t)sets * sizeof(*c->next));
 	return w->seeds && w->votes && w->regions && w->grams && w->next_gram &&
-			       w->chosen && c->sets && c->elements &&
-			       c->covered && c->queue && c->next
+			       w->chosen && w->gains && c->sets &&
+			       c->elements && c->covered && c->queue && c->next
 		       ? 0
 		       : -1;
 }
@@ -476,6 +516,7 @@ void window_free(struct window *w)
 	free(w->grams);
 	free(w->next_gram);
 	free(w->chosen);
+	free(w->gains);
 	free(w->cover.sets);
 	free(w->cover.elements);
 	free(w->cover.covered);

@@ -239,29 +239,59 @@ def moved(tmp_path_factory):
 
 
 def writes(folder, diff, *options):
-    """What the merge writes, as parts of what changes."""
+    """What the merge writes, as parts of what changes, and in how many
+    requests what changes."""
     answer = make(folder, "rebuilt", diff, "--explain", *options).stdout
-    total, changed, saved, records, ratio = map(float, re.search(
-        r"^writes +([\d.]+) KiB: ([\d.]+) changed, ([\d.]+) saved, ([\d.]+) of "
-        r"records; ([\d.]+) of what changes", answer, re.M).groups())
+    total, changed, requests, saved, records, ratio = map(float, re.search(
+        r"^writes +([\d.]+) KiB: ([\d.]+) changed in (\d+) requests, ([\d.]+) "
+        r"saved, ([\d.]+) of records; ([\d.]+) of what changes", answer,
+        re.M).groups())
     assert total == changed + saved + records
-    return ratio
+    assert requests >= changed / 1024
+    return ratio, requests / changed * 1024
 
 
 @pytest.mark.parametrize("percent, most", [(300, 1.28), (110, 1.1),
                                            (100, 1.02)])
 def test_a_merge_saves_little(moved, percent, most, tmp_path):
     diff = tmp_path / "diff"
-    assert 1 < writes(moved, diff, "--merge-writes", percent) <= most
+    assert 1 < writes(moved, diff, "--merge-writes", percent)[0] <= most
     assert proven(moved, "rebuilt", diff, tmp_path)
 
 
 def test_a_diff_does_not_grow_by_what_is_saved(tmp_path):
     """Noise has nothing but old bytes to lean on."""
     images_of(tmp_path, bytes)
-    usual = writes(tmp_path, tmp_path / "usual", "--merge-writes", 300)
-    least = writes(tmp_path, tmp_path / "least", "--merge-writes", 100)
+    usual, _ = writes(tmp_path, tmp_path / "usual", "--merge-writes", 300)
+    least, _ = writes(tmp_path, tmp_path / "least", "--merge-writes", 100)
     assert 1.1 < least <= usual
     assert (tmp_path / "least").stat().st_size < \
         1.1 * (tmp_path / "usual").stat().st_size
     assert proven(tmp_path, "rebuilt", tmp_path / "least", tmp_path)
+
+
+def test_neighbours_are_written_together(moved, tmp_path):
+    """Although each chunk has an epoch of its own to be cheapest in."""
+    _, per_mib = writes(moved, tmp_path / "diff", "--merge-writes", 300)
+    assert per_mib < 10
+
+
+def reads(work, new):
+    """Of old bytes, for a chunk, where they are 40 places in 4 MiB of noise."""
+    old = noise(4 << 20, 11)
+    (work / "old").write_bytes(old)
+    (work / "new").write_bytes(new(old))
+    answer = run(BOWLINE, "diff", "--level", "3", work / "old", work / "new",
+                 "-o", work / "diff", "--explain").stdout
+    run(BOWLINE, "apply", "--check", work / "old", work / "diff")
+    return float(re.search(r"ranges in ([\d.]+) reads$", answer, re.M)[1])
+
+
+@pytest.mark.parametrize("there, least, most", [(500, 0, 0), (1500, 35, 40)])
+def test_what_gives_little_is_not_read(tmp_path, there, least, most):
+    """One chunk that has @there bytes in common with each place."""
+    def new(old):
+        rows = [old[100000 * i + 77:][:there] + noise(1600 - there, 50 + i)
+                for i in range(40)]
+        return b"".join(rows).ljust(64 << 10, b"x")
+    assert least <= reads(tmp_path, new) <= most
