@@ -65,22 +65,40 @@ static u32 note(struct update_ahead *ahead, u64 block, u64 end, bool *in_row)
 	return last;
 }
 
-bool update_ahead_note(struct update_ahead *ahead, u64 block, u64 end)
+/* Begins with chunks behind piece @i, as long as they begin before @end. */
+static void begin_chunks(struct update_ahead *ahead, u32 i, u64 end)
 {
 	const struct update_source *source =
 		update_reader_source(ahead->reader);
 	struct update_piece piece;
 	unsigned int n;
-	bool in_row;
-	u32 i = note(ahead, block, end, &in_row);
 
-	for (n = 0; in_row && n < CHUNKS_AHEAD && i < source->n_pieces; n++) {
+	for (n = 0; n < CHUNKS_AHEAD && i < source->n_pieces; n++) {
 		i = update_source_next_chunk(source, i);
 		if (i == source->n_pieces)
 			break;
 		update_source_piece(source, i, &piece);
+		if (piece.block >= end)
+			break;
 		if (test_bit(piece.block, source->changed))
 			update_chunk_ahead(ahead->reader, &piece.chunk);
 	}
+}
+
+bool update_ahead_note(struct update_ahead *ahead, u64 block, u64 end)
+{
+	bool in_row;
+	u32 i = note(ahead, block, end, &in_row);
+
+	if (in_row)
+		begin_chunks(ahead, i, U64_MAX);
 	return in_row;
+}
+
+void update_ahead_inside(struct update_ahead *ahead, u64 block, u64 end)
+{
+	const struct update_source *source =
+		update_reader_source(ahead->reader);
+
+	begin_chunks(ahead, update_source_find(source, block), end);
 }

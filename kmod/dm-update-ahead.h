@@ -35,5 +35,10 @@ void update_ahead_init(struct update_ahead *ahead,
  * with the first changed block is taken to go on. Does not sleep.
  */
 bool update_ahead_note(struct update_ahead *ahead, u64 block, u64 end);
+/*
+ * The same blocks, when their first chunk is being read: begins with the other
+ * ones, so that a long read does not wait for one after the other.
+ */
+void update_ahead_inside(struct update_ahead *ahead, u64 block, u64 end);
 
 #endif

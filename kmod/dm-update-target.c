@@ -174,6 +174,7 @@ static int map_changed(struct update *update, struct bio *bio, sector_t sector,
 	read->update = update;
 	read->in_row = in_row;
 	queue_work(update->wq, &read->work);
+	update_ahead_inside(&update->ahead, block, end);
 	return DM_MAPIO_SUBMITTED;
 }
 

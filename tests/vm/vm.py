@@ -109,7 +109,8 @@ class Machine:
         if self.arch == "arm64":
             return ["qemu-system-aarch64", "-M", "virt", "-cpu", "cortex-a57",
                     "-accel", "tcg"]
-        cpu = "host" if accelerator == "kvm" else "max"
+        # An emulator copies byte by byte with the strings that are "fast".
+        cpu = "host" if accelerator == "kvm" else "max,-erms,-fsrm"
         return ["qemu-system-x86_64", "-M", "q35", "-cpu", cpu, "-accel",
                 accelerator]
 
