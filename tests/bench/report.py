@@ -35,8 +35,10 @@ the machine that ran it.
   otherwise. dm-snapshot is used as a backup would be: the writes go to the
   origin, a persistent snapshot keeps what was there, on the same disk.
 - Restore and keep take as long as it is from their first request to the end of
-  their last. A cut can tear a block 0 of 8 sectors: `keep` then writes in three
-  steps, each durable before the next, where a plain copy takes one.
+  their last, and are held against a plain copy of all extents of the same log.
+  Only block 0 has to go back for `keep`; a copy of that alone is in the last
+  table. It takes one write where `keep` takes three if a cut can tear the block
+  (8 sectors), each durable before the next.
 - Under "single" stands what the repetitions gave each by itself; a figure whose
   limit lies between these two is a toss. A limit counts as met within 1 %.
 - `d32` is queue depth 32, `x4` four jobs at once, `fsync` a flush after each

@@ -124,12 +124,12 @@ def test_job_file_has_a_mark_around_every_job():
     assert "number_ios=60\n" in slow and "number_ios=60\n" not in text
 
 
-def model(delay, bow=1.0):
-    """A run in which everything takes a second, or bow seconds on bow."""
-    def sample(target):
+def model(delay, **seconds):
+    """A run in which everything takes a second, if not said otherwise."""
+    def sample(name):
         counts = measure.Requests(measure.collections.Counter(),
                                   measure.collections.Counter({2048: 96}), 8)
-        return measure.Sample(bow if target == "bow" else 1.0, counts)
+        return measure.Sample(seconds.get(name, 1.0), counts)
     repeat = {(p.name, t): sample(t) for p in jobs.PHASES
               for t in jobs.TARGETS}
     repeat |= {name: sample(name) for name in
@@ -146,11 +146,19 @@ def verdict(run, text):
 @pytest.mark.parametrize("bow,met", [(2.8, True), (3.0, False)])
 def test_a_limit_is_met_or_missed(bow, met):
     text = "sequential 1 MiB first overwrites, depth 16: speed, raw = 1"
-    assert verdict(model(0, bow), text) == [met]
+    assert verdict(model(0, bow=bow), text) == [met]
+
+
+@pytest.mark.parametrize("seconds,met", [(2.0, True), (2.1, False)])
+@pytest.mark.parametrize("name", ["restore", "keep"])
+def test_restore_and_keep_are_held_against_all_extents(name, seconds, met):
+    text = f"{name}: speed, a plain copy of the same extents = 1"
+    run = model(0, **{name: seconds, f"{name}-copy": 9.0})
+    assert verdict(run, text) == [met]
 
 
 def test_between_which_figures_the_repetitions_lie():
-    both = measure.Run([model(0, 2.0).repeats[0], model(0, 4.0).repeats[0]], 0)
+    both = measure.Run([model(0, bow=2.0).repeats[0], model(0, bow=4.0).repeats[0]], 0)
     found = [between for limit, _, _, between, _ in judge.verdicts(limits.LIMITS, [both])
              if limit.text.endswith("raw = 1")]
     assert found == [(0.25, 0.5)]
@@ -158,8 +166,8 @@ def test_between_which_figures_the_repetitions_lie():
 
 def test_limits_of_both_runs():
     text = limits.FIRST + "32: speed, dm-snapshot (4 KiB) = 1"
-    assert verdict(model(0, 0.8), text) == [True]
-    assert verdict(model(2, 0.8), text) == [False]
+    assert verdict(model(0, bow=0.8), text) == [True]
+    assert verdict(model(2, bow=0.8), text) == [False]
     # 96 MiB written in requests of 1 MiB: a quarter of one per 256 KiB
     assert limits.requests_per_256k(model(0)) == 0.25
     assert limits.depth_gain(model(0)) == 5
@@ -185,7 +193,7 @@ def test_a_figure_within_a_hundredth_meets_its_limit():
 
 
 def test_page_and_chart():
-    runs = [model(0), model(2, 4.0)]
+    runs = [model(0), model(2, bow=4.0)]
     page = report.page(runs)
     assert "| first-4k-d1 | bow | 400/s | 0 % | 1.00 |" in page
     assert "| first-4k-d1 | bow | 25/s | 0 % | 0.25 |" in page
