@@ -130,6 +130,7 @@ void bow_begin_batch(struct bow *bow, u32 n)
 	batch->roll = false;
 	batch->roll_alone = false;
 	batch->ahead = 0;
+	batch->part = 0;
 	batch->room = bow_log_room(bow->log);
 	if (!is_full(bow, batch->room, n))
 		return;
@@ -154,10 +155,19 @@ static void release_jobs(struct bow *bow, unsigned int from)
 	}
 }
 
+static void finish_reads(struct bow *bow)
+{
+	u32 part;
+
+	for (part = 0; part < BOW_PARTS; part++)
+		bow_finish(&bow->batch->reads[part]);
+}
+
 void bow_release_batch(struct bow *bow)
 {
 	struct bow_batch *batch = bow->batch;
 
+	finish_reads(bow);
 	release_jobs(bow, 0);
 	if (batch->roll && batch->roll_dest != bow->ahead)
 		bow_release(bow, batch->roll_dest >> bow->shift, 1);
@@ -246,19 +256,29 @@ static void new_job(struct bow *bow, u64 pos, u64 dest)
 	job->step.dest = dest << bow->shift;
 	job->step.size = 0;
 	job->step.checksum = 0;
+	job->read = 0;
 	job->move = job->step.source == bow->sector0;
 	job->data = bow->buf + batch->used;
+}
+
+u32 bow_batch_room(const struct bow *bow)
+{
+	const struct bow_batch *batch = bow->batch;
+
+	if (batch->n >= min_t(unsigned int, batch->room, BOW_JOBS))
+		return 0;
+	return bow->buf_size - batch->used;
 }
 
 static int add_job(struct bow *bow, u64 pos, u64 *len)
 {
 	struct bow_batch *batch = bow->batch;
-	u64 fits = (bow->buf_size - batch->used) / bow->block_size;
+	u64 fits = bow_batch_room(bow) / bow->block_size;
 	u64 dest;
 
 	if (!batch->room)
 		return -ENOSPC;
-	if (batch->n == min_t(unsigned int, batch->room, BOW_JOBS) || !fits)
+	if (!fits)
 		return -EAGAIN;
 	if (bow_claim(bow, min(*len, fits), &dest, len))
 		return -ENOSPC;
@@ -312,20 +332,70 @@ static bool moves_block0(struct bow *bow)
 	return false;
 }
 
-static int read_jobs(struct bow *bow)
+/* A job may have grown since the last time. */
+static void start_read(struct bow *bow, struct bow_job *job)
 {
+	struct bow_batch *batch = bow->batch;
+	u32 from = job->read;
+
+	if (from == job->step.size)
+		return;
+	job->read = job->step.size;
+	job->part = batch->part;
+	bow_start(bow, &batch->reads[job->part], REQ_OP_READ, 0,
+		  job->step.source + (from >> SECTOR_SHIFT), job->read - from,
+		  job->data + from, true);
+}
+
+static void start_reads(struct bow *bow, bool all)
+{
+	struct bow_batch *batch = bow->batch;
 	struct blk_plug plug;
 	unsigned int i;
 
 	blk_start_plug(&plug);
+	for (i = 0; i < batch->n; i++)
+		if (all || !batch->jobs[i].move)
+			start_read(bow, &batch->jobs[i]);
+	blk_finish_plug(&plug);
+	if (batch->part < BOW_PARTS - 1)
+		batch->part++;
+}
+
+/* The live copy of block 0 changes until it is held. */
+void bow_read_ahead(struct bow *bow)
+{
+	start_reads(bow, false);
+}
+
+static void sum_part(struct bow *bow, u32 part)
+{
+	unsigned int i;
+
 	for (i = 0; i < bow->batch->n; i++) {
 		struct bow_job *job = &bow->batch->jobs[i];
 
-		bow_start(bow, &bow->batch->io, REQ_OP_READ, 0,
-			  job->step.source, job->step.size, job->data, true);
+		if (job->part == part && !job->move)
+			job->step.checksum =
+				bow_checksum(job->step.source, bow->block_size,
+					     job->data, job->step.size);
 	}
-	blk_finish_plug(&plug);
-	return bow_finish(&bow->batch->io);
+}
+
+/* What was read first is summed while the rest comes. */
+static int read_jobs(struct bow *bow)
+{
+	int err = 0;
+	u32 part;
+
+	start_reads(bow, true);
+	for (part = 0; part < BOW_PARTS; part++) {
+		if (bow_finish(&bow->batch->reads[part]))
+			err = -EIO;
+		else
+			sum_part(bow, part);
+	}
+	return err;
 }
 
 /* Makes bow->image, the log block with the batch's entries. */
@@ -347,8 +417,6 @@ static void build_log(struct bow *bow)
 			bow_log_move(bow->image, job->step.dest);
 			continue;
 		}
-		job->step.checksum = bow_checksum(job->step.source, size,
-						  job->data, job->step.size);
 		bow_log_add(bow->image, &job->step);
 	}
 	bow_log_seal(bow->image);

@@ -341,6 +341,8 @@ static struct bow *alloc_memory(u64 sectors, u32 block_size)
 
 static void init_parts(struct bow *bow)
 {
+	unsigned int i;
+
 	INIT_LIST_HEAD(&bow->list);
 	spin_lock_init(&bow->lock);
 	bio_list_init(&bow->deferred);
@@ -352,6 +354,8 @@ static void init_parts(struct bow *bow)
 	mutex_init(&bow->table_mutex);
 	init_completion(&bow->changed);
 	init_completion(&bow->kobj_gone);
+	for (i = 0; i < BOW_PARTS; i++)
+		bow_init_io(&bow->batch->reads[i]);
 	bow_init_io(&bow->batch->io);
 	bow_init_io(&bow->roll_io);
 	kobject_init(&bow->kobj, &bow_ktype);

@@ -106,38 +106,135 @@ static int plan_whole(struct bow *bow, struct bio *bio)
 }
 
 /*
- * Takes writes that fit into one batch. A write for whose backup there is no
- * room fails right here, unless that is the end of the way back: -ENOSPC.
+ * Plans what a pending write needs. 0; 1 when the batch takes no more; -ENOSPC
+ * when there is no room for the backup and that is the end of the way back:
+ * otherwise the write fails right here.
+ */
+static int plan_pending(struct bow *bow, struct bio *bio,
+			struct bio_list *taken)
+{
+	int r = plan_whole(bow, bio);
+
+	if (r == -ENOSPC && !READ_ONCE(bow->policy.release)) {
+		bow_count_error(bow, "find free space for a backup", r);
+		fail(bio, BLK_STS_NOSPC);
+		return 0;
+	}
+	bio_list_add(taken, bio);
+	if (r == -ENOSPC)
+		return r;
+	/*
+	 * Only the block that is to hold the full log can stand in the way of
+	 * the first backup: the log rolls by itself then, and the next batch
+	 * finds a backup there like any other.
+	 */
+	bow->batch->roll_alone = r == -EAGAIN && !bow->batch->n;
+	return r || bow->careful;
+}
+
+/* What has come since; bytes of it no more than fill a batch. Lock held. */
+static unsigned int waiting(struct bow *bow, u32 *bytes)
+{
+	unsigned int n = 0;
+	struct bio *bio;
+
+	*bytes = 0;
+	bio_list_for_each (bio, &bow->deferred) {
+		n++;
+		if (*bytes < bow->buf_size)
+			*bytes += bio->bi_iter.bi_size;
+	}
+	return n;
+}
+
+/*
+ * Are more writes to come, behind those of the batch that are here? Then the
+ * worker is called when half of them are there, so that it has something to
+ * do before the last one comes.
+ */
+static bool expect_company(struct bow *bow, unsigned int here)
+{
+	u32 bytes, room = bow_batch_room(bow);
+	unsigned int n, more;
+
+	if (here >= bow->crowd || !room || READ_ONCE(bow->want))
+		return false;
+	more = DIV_ROUND_UP(bow->crowd - here, 2);
+	spin_lock(&bow->lock);
+	n = waiting(bow, &bytes);
+	if (n < more && bytes < room) {
+		bow->awaited = more - n;
+		bow->awaited_bytes = room - bytes;
+	}
+	spin_unlock(&bow->lock);
+	return true;
+}
+
+/* What came meanwhile goes, or is pending; discards wait for the batch. */
+static void collect(struct bow *bow, struct bio_list *pending)
+{
+	struct bio_list bios, discards;
+	struct bio *bio;
+
+	bio_list_init(&discards);
+	spin_lock(&bow->lock);
+	bow->awaited = 0;
+	bios = bow->deferred;
+	bio_list_init(&bow->deferred);
+	spin_unlock(&bow->lock);
+	while ((bio = bio_list_pop(&bios))) {
+		if (bio_op(bio) == REQ_OP_DISCARD)
+			bio_list_add(&discards, bio);
+		else if (!let_go(bow, bio))
+			bio_list_add(pending, bio);
+	}
+	spin_lock(&bow->lock);
+	bio_list_merge_head(&bow->deferred, &discards);
+	spin_unlock(&bow->lock);
+}
+
+/*
+ * Who writes many blocks at once comes back with others when his writes have
+ * ended. To wait for them, as long as the last batches took, makes one batch
+ * of what would be two. Nobody waits who writes one by one. False: nobody came.
+ */
+static bool wait_for_company(struct bow *bow, struct bio_list *pending,
+			     unsigned int here, ktime_t until)
+{
+	ktime_t start = ktime_get();
+
+	if (ktime_after(start, until) || !expect_company(bow, here))
+		return false;
+	wait_event_hrtimeout(bow->company,
+			     !READ_ONCE(bow->awaited) || READ_ONCE(bow->want),
+			     ktime_sub(until, start));
+	bow->waited = ktime_add(bow->waited, ktime_sub(ktime_get(), start));
+	collect(bow, pending);
+	return !bio_list_empty(pending);
+}
+
+/*
+ * Takes writes that fit into one batch, and reads what the first of them
+ * overwrite while it waits for the others. 0 or -ENOSPC, as above.
  */
 static int gather(struct bow *bow, struct bio_list *pending,
 		  struct bio_list *taken)
 {
+	ktime_t until = ktime_add(ktime_get(), bow->took);
+	unsigned int all = max(bow->crowd, bio_list_size(pending));
+	unsigned int here = 0;
 	struct bio *bio;
-	int r;
+	int r = 0;
 
-	bow_begin_batch(bow, bow->careful ? 1 : bio_list_size(pending));
-	while ((bio = bio_list_pop(pending))) {
-		r = plan_whole(bow, bio);
-		if (r == -ENOSPC && READ_ONCE(bow->policy.release)) {
-			bio_list_add(taken, bio);
-			return r;
+	bow_begin_batch(bow, bow->careful ? 1 : all);
+	do {
+		while (!r && (bio = bio_list_pop(pending))) {
+			r = plan_pending(bow, bio, taken);
+			here++;
 		}
-		if (r == -ENOSPC) {
-			bow_count_error(bow, "find free space for a backup", r);
-			fail(bio, BLK_STS_NOSPC);
-			continue;
-		}
-		/*
-		 * Only the block that is to hold the full log can stand in
-		 * the way of the first backup: the log rolls by itself then,
-		 * and the next batch finds a backup there like any other.
-		 */
-		bow->batch->roll_alone = r == -EAGAIN && !bow->batch->n;
-		bio_list_add(taken, bio);
-		if (r || bow->careful)
-			break;
-	}
-	return 0;
+		bow_read_ahead(bow);
+	} while (!r && wait_for_company(bow, pending, here, until));
+	return min(r, 0);
 }
 
 /* No room, and the device goes on without a way back. */
@@ -165,21 +262,6 @@ static int back_up(struct bow *bow, struct bio_list *pending,
 	bow_release_batch(bow);
 	give_up(bow);
 	return 0;
-}
-
-/* What has come since; bytes of it no more than fill a batch. Lock held. */
-static unsigned int waiting(struct bow *bow, u32 *bytes)
-{
-	unsigned int n = 0;
-	struct bio *bio;
-
-	*bytes = 0;
-	bio_list_for_each (bio, &bow->deferred) {
-		n++;
-		if (*bytes < bow->buf_size)
-			*bytes += bio->bi_iter.bi_size;
-	}
-	return n;
 }
 
 /* How many writes wait for the worker at once, before it lets some go. */
@@ -289,49 +371,16 @@ static void run_discards(struct bow *bow, struct bio_list *discards)
 	hold_writes(bow, 0, 0);
 }
 
-/* Says how many more are to come, if the worker is to wait for any. */
-static bool expect_company(struct bow *bow)
-{
-	unsigned int n;
-	u32 bytes;
-
-	spin_lock(&bow->lock);
-	n = waiting(bow, &bytes);
-	if (n && n < bow->crowd && bytes < bow->buf_size) {
-		bow->awaited = bow->crowd - n;
-		bow->awaited_bytes = bow->buf_size - bytes;
-	}
-	n = bow->awaited;
-	spin_unlock(&bow->lock);
-	return n;
-}
-
-/*
- * Who writes many blocks at once comes back with others when his writes have
- * ended. To wait for them, as long as the last batches took, makes one batch
- * of what would be two. Nobody waits who writes one by one.
- */
-static void wait_for_company(struct bow *bow)
-{
-	if (!expect_company(bow))
-		return;
-	wait_event_hrtimeout(bow->company,
-			     !READ_ONCE(bow->awaited) || READ_ONCE(bow->want),
-			     bow->took);
-	spin_lock(&bow->lock);
-	bow->awaited = 0;
-	spin_unlock(&bow->lock);
-}
-
 static void back_up_all(struct bow *bow, struct bio_list *pending)
 {
 	ktime_t start = ktime_get();
 
 	bow->seen = 0;
+	bow->waited = 0;
 	while (!bio_list_empty(pending))
 		write_batch(bow, pending);
 	bow->careful = false;
-	bow->took = ktime_sub(ktime_get(), start);
+	bow->took = ktime_sub(ktime_sub(ktime_get(), start), bow->waited);
 	bow->crowd = max(bow->seen, (bow->seen + bow->crowd) / 2);
 	bow_roll_ahead(bow);
 }
@@ -408,7 +457,6 @@ void bow_work(struct work_struct *work)
 
 	obey(bow);
 	for (;;) {
-		wait_for_company(bow);
 		bio_list_init(&bios);
 		spin_lock(&bow->lock);
 		bio_list_merge(&bios, &bow->deferred);

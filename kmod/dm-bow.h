@@ -33,6 +33,7 @@
 #define DM_MSG_PREFIX "bow"
 
 #define BOW_JOBS    128		/* backups made together, at most */
+#define BOW_PARTS   8		/* ... read in so many parts */
 #define BOW_BUF_MIN (512 << 10) /* bytes of them in memory */
 #define BOW_BUF_MAX (4 << 20)
 
@@ -59,6 +60,8 @@ struct bow_job {
 	struct bow *bow;
 	struct bow_step step;
 	bool move; /* the live copy of block 0 goes to step.dest */
+	u32 read;  /* bytes of it whose read has begun */
+	u32 part;  /* ... with this part of the batch */
 	void *data;
 };
 
@@ -78,6 +81,8 @@ struct bow_batch {
 	u64 roll_dest;	   /* sector for the full one */
 	bool roll_alone;   /* a write waits for that sector itself */
 	u64 ahead;	   /* sector for a copy of the log it fills, or 0 */
+	u32 part;	   /* of what is read, the one that begins next */
+	struct bow_io reads[BOW_PARTS];
 	struct bow_io io;
 };
 
@@ -124,7 +129,8 @@ struct bow {
 	struct bow_batch *batch;
 	unsigned int crowd; /* writes that the last batches were for */
 	unsigned int seen;  /* ... and those of now */
-	ktime_t took;	    /* and how long they took */
+	ktime_t took;	    /* and how long they took, without */
+	ktime_t waited;	    /* what was waited for company */
 	bool careful;	    /* after a failure: one bio a batch */
 	void *buf;	    /* for backups, until the commit */
 	u32 buf_size;
@@ -214,11 +220,15 @@ void bow_drain_zeros(struct bow *bow);
 /*
  * A batch is begun, for n writes that wait; then backups are planned for one
  * write after the other (0; -EAGAIN when some must wait for the next batch;
- * -ENOSPC when there is no room for them); then it is run (0 or -errno, and
- * nothing that the writes cover has changed) or released.
+ * -ENOSPC when there is no room for them), and what they overwrite may be read
+ * ahead in between; then it is run (0 or -errno, and nothing that the writes
+ * cover has changed) or released.
  */
 void bow_begin_batch(struct bow *bow, u32 n);
 int bow_plan(struct bow *bow, struct bio *bio);
+void bow_read_ahead(struct bow *bow);
+/* Bytes of backups that the batch still takes. */
+u32 bow_batch_room(const struct bow *bow);
 int bow_run_batch(struct bow *bow);
 void bow_release_batch(struct bow *bow);
 
