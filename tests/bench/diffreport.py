@@ -27,7 +27,8 @@ format 1 passed `bowline apply --check`.
 - `zstd -19` is the whole new image, compressed with `--long=31`; `zstd
   --patch-from` has level 19 and `--long=31`; the source window of xdelta3 is the
   image. A tool that takes more than 15 minutes of processor time for a pair is
-  left out.
+  left out. bsdiff sorts the whole old image before it opens the new one; an old
+  image that takes too long by itself was tried in one of the pairs that have it.
 - The chunks of format 1 are 64 KiB, and 256 KiB where it says so; what its merge
   writes is bounded as usual (`--merge-writes`). The general
   tools need the whole old image to decode; a chunk stands alone.
@@ -92,7 +93,8 @@ def number(value, form):
 
 def megabytes(result):
     if result and "too-slow" in result:
-        return f"over {result['too-slow']} min"
+        alone = ", old image alone" if result.get("old-alone") else ""
+        return f"over {result['too-slow']} min{alone}"
     return number(size(result) and size(result) / 1e6, "{:.3f}")
 
 

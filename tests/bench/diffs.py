@@ -17,6 +17,7 @@ import json
 import os
 import pathlib
 import resource
+import select
 import signal
 import subprocess
 import sys
@@ -39,6 +40,7 @@ class Tool:
     make: str
     apply: str
     version: str
+    old_first: bool = False  # all work on OLD is done before NEW is read
 
 
 TOOLS = [
@@ -52,7 +54,7 @@ TOOLS = [
          "xdelta3 -d -f -B SIZE -s OLD DIFF NEW",
          "dpkg-query -W xdelta3"),
     Tool("bsdiff", "bsdiff OLD NEW DIFF", "bspatch OLD NEW DIFF",
-         "dpkg-query -W bsdiff"),
+         "dpkg-query -W bsdiff", old_first=True),
     Tool("format 0", "BOWLINE diff --format 0 OLD NEW -o DIFF",
          "BOWLINE apply OLD DIFF -o NEW", ""),
     Tool("format 1", "BOWLINE diff --format 1 OLD NEW -o DIFF",
@@ -98,15 +100,31 @@ def limit_time():
     resource.setrlimit(resource.RLIMIT_CPU, (60 * MINUTES, 60 * MINUTES + 5))
 
 
+def bytes_read(pid):
+    """By a process, which may have ended but was not waited for yet."""
+    lines = pathlib.Path(f"/proc/{pid}/io").read_text().splitlines()
+    return int(dict(line.split(": ") for line in lines)["rchar"])
+
+
+def wait(pid):
+    """Status of a process, what it used, and the bytes that it read."""
+    ended = os.pidfd_open(pid)
+    select.select([ended], [], [])
+    os.close(ended)
+    read = bytes_read(pid)
+    _, status, used = os.wait4(pid, 0)
+    return os.waitstatus_to_exitcode(status), used, read
+
+
 def measured(command):
-    """Wall and processor seconds and MiB of a command; None: too slow."""
+    """Wall and processor seconds and MiB of a command; of one that was too
+    slow the bytes that it read until it was stopped."""
     begun = time.monotonic()
     child = subprocess.Popen(command, stdout=subprocess.DEVNULL,
                              stderr=subprocess.DEVNULL, preexec_fn=limit_time)
-    _, status, used = os.wait4(child.pid, 0)
-    child.returncode = os.waitstatus_to_exitcode(status)
+    child.returncode, used, read = wait(child.pid)
     if child.returncode == -signal.SIGXCPU:
-        return None
+        return {"stopped-after": read}
     if child.returncode:
         raise SystemExit(f"status {child.returncode}: {' '.join(command)}")
     return {"seconds": time.monotonic() - begun,
@@ -114,14 +132,25 @@ def measured(command):
             "memory": used.ru_maxrss / 1024}
 
 
+def too_slow(tool, files, read):
+    """Had it not come to the new image yet, the old one alone is too much, in
+    every pair that has it."""
+    result = {"too-slow": MINUTES}
+    sizes = [files[name].stat().st_size for name in ("OLD", "NEW")]
+    if tool.old_first and read < sizes[0] + sizes[1] / 2:
+        result["old-alone"] = True
+    return result
+
+
 def measure(tool, pair, folder):
     diff, back = folder / "diff", folder / "new.img"
     files = {"OLD": pair / "old.img", "NEW": pair / "new.img", "DIFF": diff}
     made = measured(words(tool.make, files))
-    if made is None:
-        return {"too-slow": MINUTES}
+    if "stopped-after" in made:
+        return too_slow(tool, files, made["stopped-after"])
     applied = measured(words(tool.apply, {**files, "NEW": back}))
-    if applied is None or not filecmp.cmp(back, pair / "new.img", False):
+    if "stopped-after" in applied or \
+            not filecmp.cmp(back, pair / "new.img", False):
         raise SystemExit(f"{tool.name}: {pair.name} does not come out right")
     if tool.name.startswith("format 1"):
         subprocess.run([BOWLINE, "apply", "--check", files["OLD"], diff],
@@ -129,17 +158,33 @@ def measure(tool, pair, folder):
     return {"size": diff.stat().st_size, "make": made, "apply": applied}
 
 
+def place(*key):
+    """The file of a result in the cache."""
+    text = "\n".join(key)
+    return CACHE / (hashlib.sha256(text.encode()).hexdigest()[:16] + ".json")
+
+
+def places(tool, pair):
+    """Where a result may be: the pair's, or that of its old image alone."""
+    yield place(pair.name, tool.make, tool.apply, *version(tool))
+    if tool.old_first:
+        with open(pair / "old.img", "rb") as file:
+            image = hashlib.file_digest(file, "sha256").hexdigest()
+        yield place(image, tool.make, *version(tool))
+
+
 def cached(tool, pair, measuring):
     """The result of a tool for a pair, or None."""
-    key = "\n".join([pair.name, tool.make, tool.apply, *version(tool)])
-    file = CACHE / (hashlib.sha256(key.encode()).hexdigest()[:16] + ".json")
-    if file.exists():
-        return json.loads(file.read_text())["result"]
+    for file in places(tool, pair):
+        if file.exists():
+            return json.loads(file.read_text())["result"]
     if not measuring:
         return None
     print(f"{pair.name}: {tool.name}", file=sys.stderr, flush=True)
     with tempfile.TemporaryDirectory(dir=WORK) as folder:
         result = measure(tool, pair, pathlib.Path(folder))
+    *_, last = places(tool, pair)
+    file = last if "old-alone" in result else next(places(tool, pair))
     file.write_text(json.dumps({"pair": pair.name, "tool": tool.name,
                                 "result": result}, indent=1))
     return result

@@ -17,7 +17,7 @@ def result(size, seconds=1.0):
 
 RESULTS = {
     "one": {"zstd -19": result(5000000), "zstd --patch-from": result(1000, 4),
-            "xdelta3 -9": result(900), "bsdiff": {"too-slow": 15},
+            "xdelta3 -9": result(900), "bsdiff": {"too-slow": 15, "old-alone": True},
             "format 0": result(7000), "format 1": result(450, 2),
             "format 1, 256 KiB": None},
     "two": {"zstd -19": None, "zstd --patch-from": result(1000, 4),
@@ -49,7 +49,7 @@ def test_a_page_has_a_row_for_every_pair():
     images = dict.fromkeys(RESULTS, 300000000)
     page = diffreport.page(images, RESULTS)
     assert page.count("| one |") == page.count("| not-measured |") == 3
-    assert "over 15 min" in page and "| 5.000 |" in page
+    assert "| over 15 min, old image alone |" in page and "| 5.000 |" in page
     assert "0.50 |" in page and "missed" in page
 
 
@@ -72,7 +72,31 @@ def test_a_command_is_measured_and_stopped(monkeypatch):
         diffs.measured(["false"])
     monkeypatch.setattr(diffs, "limit_time", lambda: resource.setrlimit(
         resource.RLIMIT_CPU, (1, 6)))
-    assert diffs.measured(["sh", "-c", "while :; do :; done"]) is None
+    stopped = diffs.measured(["sh", "-c", "while :; do :; done"])
+    assert 0 < stopped["stopped-after"] < 1 << 20
+
+
+@pytest.mark.parametrize("reads, tried", [("$1", 1), ("$1 $2", 2)])
+def test_an_old_image_that_is_too_much_is_tried_once(tmp_path, monkeypatch,
+                                                     reads, tried):
+    """Only if the tool was stopped before it came to the new image."""
+    pairs = [tmp_path / f"pair-{name}-0123" for name in ("one", "two")]
+    for i, pair in enumerate(pairs):
+        pair.mkdir()
+        (pair / "old.img").write_bytes(bytes(3 << 20))
+        (pair / "new.img").write_bytes(bytes([i]) * (1 << 20))
+    (tmp_path / "slow").write_text(f"cat {reads} >/dev/null\n"
+                                   "while :; do :; done\n")
+    tool = diffs.Tool("slow", f"sh {tmp_path}/slow OLD NEW", "", "uname",
+                      old_first=True)
+    for name in ("CACHE", "WORK"):
+        monkeypatch.setattr(diffs, name, tmp_path)
+    monkeypatch.setattr(diffs, "limit_time", lambda: resource.setrlimit(
+        resource.RLIMIT_CPU, (1, 6)))
+    results = [diffs.cached(tool, pair, True) for pair in pairs]
+    assert len(list(tmp_path.glob("*.json"))) == tried
+    assert all(r["too-slow"] == 15 and ("old-alone" in r) == (tried == 1)
+               for r in results)
 
 
 def test_the_name_of_a_pair_has_no_key(tmp_path):
