@@ -5,7 +5,7 @@
  * bytes to lean on. Those that give fewest are given up: the chunks that lean
  * on them are made again, and lean on nothing that is lost by then. The epochs
  * stay, so nothing else becomes too late. A chunk that grows too much for what
- * it gave up stays as it was: the diff is written to the stage, too.
+ * it gave up stays as it was: the diff is downloaded and written, too.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -16,7 +16,7 @@
 #define NEVER  UINT32_MAX
 #define FIXED  UINT32_MAX /* a copy needs it: given up by nobody */
 #define RECORD 4096
-#define WORTH  2 /* bytes of old blocks given up, for one that a chunk grows */
+#define WORTH  8 /* bytes of old blocks given up, for one that a chunk grows */
 
 struct old_block {
 	uint32_t block;
