@@ -37,7 +37,8 @@ const char help_install[] =
 	"                      /etc/bowline/board.conf\n"
 	"  --allow-downgrade   permit a version older than the running one;\n"
 	"                      the bundle's least version still holds\n"
-	"  --rate BYTES        read no more in a second; K, M may follow\n"
+	"  --rate BYTES        read no more in a second; K, M or G may\n"
+	"                      follow\n"
 	"  --retries N         give a link up after so many failures without\n"
 	"                      a byte between them (20)\n"
 	"  --timeout SECONDS   without a byte, that is a failure (30)\n"
@@ -48,6 +49,8 @@ const char help_install[] =
 	"failed, and the next boot is as if nothing had been done; 2 wrong\n"
 	"usage.\n";
 
+#define MOST_RATE (1ull << 40)
+
 static int number(const char *name, const char *text, uint64_t least,
 		  uint64_t most, uint64_t *n)
 {
@@ -55,8 +58,6 @@ static int number(const char *name, const char *text, uint64_t least,
 
 	errno = 0;
 	*n = strtoull(text, &end, 10);
-	if (most > UINT32_MAX && *end && strchr("KM", *end))
-		*n <<= *end++ == 'K' ? 10 : 20;
 	if (errno || *text < '0' || *text > '9' || *end || *n < least ||
 	    *n > most)
 		return usage_error("install",
@@ -64,6 +65,16 @@ static int number(const char *name, const char *text, uint64_t least,
 				   text, (unsigned long long)least,
 				   (unsigned long long)most);
 	return 0;
+}
+
+static int read_rate(const char *text, uint64_t *rate)
+{
+	if (option_size(text, rate) && *rate && *rate <= MOST_RATE)
+		return 0;
+	return usage_error("install",
+			   "--rate is '%s', expected bytes a second, 1 to "
+			   "1024G",
+			   text);
 }
 
 struct texts {
@@ -74,7 +85,7 @@ static int read_numbers(const struct texts *t, struct stream_options *o)
 {
 	uint64_t retries = STREAM_RETRIES, timeout = STREAM_TIMEOUT;
 
-	if ((t->rate && number("rate", t->rate, 1, 1ull << 40, &o->rate)) ||
+	if ((t->rate && read_rate(t->rate, &o->rate)) ||
 	    (t->retries &&
 	     number("retries", t->retries, 0, 1000000, &retries)) ||
 	    (t->timeout && number("timeout", t->timeout, 1, 86400, &timeout)))

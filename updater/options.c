@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
+#include <errno.h>
 #include <getopt.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "options.h"
@@ -90,4 +92,26 @@ int options_parse(const char *verb, int argc, char **argv,
 			*o->flag = true;
 	}
 	return take_positional(verb, argc, argv, positional, args);
+}
+
+bool option_size(const char *text, uint64_t *size)
+{
+	static const char units[] = "KMG";
+	unsigned int shift = 0;
+	const char *unit;
+	char *end;
+
+	if (*text < '0' || *text > '9')
+		return false;
+	errno = 0;
+	*size = strtoull(text, &end, 10);
+	unit = *end ? strchr(units, *end) : NULL;
+	if (unit) {
+		shift = 10 * (unit - units + 1);
+		end++;
+	}
+	if (errno || *end || *size >= 1ull << (63 - shift))
+		return false;
+	*size <<= shift;
+	return true;
 }

@@ -7,6 +7,7 @@
 #define BOWLINE_OPTIONS_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 struct opt {
 	const char *name;  /* without the dashes; NULL ends the list */
@@ -23,5 +24,11 @@ struct opt {
 int options_parse(const char *verb, int argc, char **argv,
 		  const struct opt *opts, const char *positional,
 		  const char **args);
+
+/*
+ * A size in bytes: decimal digits, and K, M or G for 2^10, 2^20, 2^30. False if
+ * it is nothing like that, or 2^63 bytes or more.
+ */
+bool option_size(const char *text, uint64_t *size);
 
 #endif
