@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-#include <errno.h>
 #include <stdbool.h>
-#include <stdlib.h>
 #include <string.h>
 #include <zstd.h>
 
@@ -42,6 +40,11 @@ const char help_diff[] =
 	"                        where that makes the diff larger by less than "
 	"an\n"
 	"                        eighth of what is not written (120)\n"
+	"  --memory SIZE         take no more, for a larger diff where the "
+	"images have\n"
+	"                        more in common than fits (no bound: up to 6 "
+	"times the\n"
+	"                        larger image, and 16M for each thread)\n"
 	"  --explain             say what the diff consists of, and which files "
 	"of NEW\n"
 	"                        made it large: for ext4 with debugfs, for "
@@ -49,7 +52,7 @@ const char help_diff[] =
 	"                        rdsquashfs, for erofs with dump.erofs, if "
 	"installed\n"
 	"\n"
-	"Sizes may end in K or M. Called as update-diff, by a link of that "
+	"Sizes may end in K, M or G. Called as update-diff, by a link of that "
 	"name,\n"
 	"the program is this verb. The same images and options give the same "
 	"bytes on\n"
@@ -68,29 +71,16 @@ const char help_diff[] =
 /* The options as they were given. */
 struct texts {
 	const char *out, *format, *block, *chunk, *compression, *level;
-	const char *threads, *piece, *prefix, *merge;
+	const char *threads, *piece, *prefix, *merge, *memory;
 	bool explain;
 };
 
 /* A size in bytes below 2^31, or 0, which no option allows. */
 static uint32_t parse_size(const char *text)
 {
-	unsigned long long size;
-	char *end;
+	uint64_t size;
 
-	if (*text < '0' || *text > '9')
-		return 0;
-	errno = 0;
-	size = strtoull(text, &end, 10);
-	if (errno || size > INT32_MAX)
-		return 0;
-	if (!strcmp(end, "K"))
-		size <<= 10;
-	else if (!strcmp(end, "M"))
-		size <<= 20;
-	else if (*end)
-		return 0;
-	return size > INT32_MAX ? 0 : size;
+	return option_size(text, &size) && size <= INT32_MAX ? size : 0;
 }
 
 static int parse_compression(const char *name, enum update_compression *to)
@@ -157,10 +147,10 @@ static int check_v1(const struct diff_options *o)
 
 static int check_v0(const struct texts *t)
 {
-	if (t->piece || t->prefix || t->merge || t->explain)
+	if (t->piece || t->prefix || t->merge || t->memory || t->explain)
 		return usage_error("diff", "--piece-size, --prefix-size, "
-					   "--merge-writes and --explain need "
-					   "--format 1");
+					   "--merge-writes, --memory and "
+					   "--explain need --format 1");
 	return 0;
 }
 
@@ -208,6 +198,11 @@ static int read_options(const struct texts *t, struct diff_options *o)
 		if (!o->merge_percent)
 			o->merge_percent = MOST_PERCENT + 1;
 	}
+	if (t->memory && (!option_size(t->memory, &o->memory) || !o->memory))
+		return usage_error("diff",
+				   "--memory is '%s', expected a size, as 800M "
+				   "or 4G",
+				   t->memory);
 	if (parse_compression(t->compression, &o->compression) ||
 	    check_common(o))
 		return 2;
@@ -236,6 +231,7 @@ int cmd_diff(int argc, char **argv)
 		{ "piece-size", 0, &t.piece, NULL },
 		{ "prefix-size", 0, &t.prefix, NULL },
 		{ "merge-writes", 0, &t.merge, NULL },
+		{ "memory", 0, &t.memory, NULL },
 		{ "explain", 0, NULL, &t.explain },
 		{ 0 },
 	};

@@ -12,9 +12,10 @@
 #include "err.h"
 
 #define NONE	    UINT32_MAX
-#define ENOUGH	    24	/* seeds in common, of some 256 in 4 KiB */
+#define ENOUGH	    24 /* seeds in common, of some 256 in 4 KiB, at SEED_RATE */
 #define NEAR	    128 /* stored blocks between a block and its last follower */
-#define SLOT_BITS   22
+#define SLOT_BITS   22	/* at most */
+#define LEAST_BITS  12
 #define SEED_PLACES 24
 
 /* The first block that has a seed, by the seed's hash; later ones replace. */
@@ -27,6 +28,7 @@ struct grouper {
 	struct plan *plan;
 	const struct index *index;
 	struct slot *slots;
+	unsigned int slot_bits; /* about a slot a seed, if they are not many */
 	uint32_t *votes;	/* by number, zero between two blocks */
 	uint32_t *voted;	/* for which, one a seed */
 	uint32_t *first, *next; /* those that follow a block: a list */
@@ -49,7 +51,7 @@ static bool in_old(const struct grouper *g, uint64_t hash)
 /* The earlier block that has the seed, or NONE; now somebody has it. */
 static uint32_t seen_in(struct grouper *g, uint64_t hash, uint32_t number)
 {
-	struct slot *slot = &g->slots[hash >> (64 - SLOT_BITS)];
+	struct slot *slot = &g->slots[hash >> (64 - g->slot_bits)];
 
 	if (slot->number != NONE && slot->hash == hash)
 		return slot->number == number ? NONE : slot->number;
@@ -71,7 +73,8 @@ static uint32_t resembles(struct grouper *g, uint32_t number, uint32_t n_seeds)
 		if (best == NONE || g->votes[other] > g->votes[best])
 			best = other;
 	}
-	if (best != NONE && g->votes[best] < ENOUGH)
+	if (best != NONE &&
+	    g->votes[best] < ENOUGH * SEED_RATE / g->index->rate)
 		best = NONE;
 	while (n)
 		g->votes[g->voted[--n]] = 0;
@@ -85,7 +88,7 @@ static void find_followed(struct grouper *g, uint32_t number,
 	uint32_t n, kept = 0;
 
 	plan_get_block(g->plan, g->plan->stored[number].block, g->block);
-	n = index_seeds(g->block, plan_block_size(g->plan), g->seeds);
+	n = index_seeds(g->index, g->block, plan_block_size(g->plan), g->seeds);
 	for (uint32_t i = 0; i < n; i++)
 		if (!in_old(g, g->seeds[i].hash))
 			g->seeds[kept++] = g->seeds[i];
@@ -224,7 +227,7 @@ static int group(struct grouper *g, uint32_t *followed, uint32_t *stack)
 {
 	size_t n = g->plan->n_stored;
 
-	memset(g->slots, 0xff, sizeof(*g->slots) << SLOT_BITS);
+	memset(g->slots, 0xff, sizeof(*g->slots) << g->slot_bits);
 	memset(g->first, 0xff, n * sizeof(*g->first));
 	memset(g->next, 0xff, n * sizeof(*g->next));
 	link_blocks(g, followed);
@@ -232,15 +235,30 @@ static int group(struct grouper *g, uint32_t *followed, uint32_t *stack)
 	return fill_chunks(g) || set_extents(g) ? -1 : 0;
 }
 
+static unsigned int slot_bits(const struct plan *plan)
+{
+	uint64_t seeds =
+		((uint64_t)plan->n_stored << plan->block_bits) / SEED_RATE;
+	unsigned int bits = LEAST_BITS;
+
+	while (bits < SLOT_BITS && 1ull << bits < seeds &&
+	       (!plan->chunks_most ||
+		2 * sizeof(struct slot) << bits <= plan->chunks_most))
+		bits++;
+	return bits;
+}
+
 int plan_group(struct plan *plan, const struct index *index)
 {
-	struct grouper g = { .plan = plan, .index = index };
+	struct grouper g = { .plan = plan,
+			     .index = index,
+			     .slot_bits = slot_bits(plan) };
 	size_t n = (size_t)plan->n_stored + 1;
 	uint32_t *followed = malloc(n * sizeof(*followed));
 	uint32_t *stack = malloc(n * sizeof(*stack));
 	int r;
 
-	g.slots = malloc(sizeof(*g.slots) << SLOT_BITS);
+	g.slots = malloc(sizeof(*g.slots) << g.slot_bits);
 	g.votes = calloc(n, sizeof(*g.votes));
 	g.first = malloc(n * sizeof(*g.first));
 	g.next = malloc(n * sizeof(*g.next));

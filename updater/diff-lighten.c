@@ -175,6 +175,7 @@ static void choose_chunks(struct plan *plan, struct plan_chunk *before)
 			forget = *now;
 			*now = before[i];
 		}
+		plan->chunks_held -= forget.stored ? forget.size : 0;
 		free(forget.stored);
 		free(forget.ranges);
 	}

@@ -15,10 +15,8 @@
 #define COPY_PLACES  64	       /* of a seed that is tried */
 #define COPY_FARTHER (1 << 20) /* bytes compared to find the longest copy */
 #define NONE	     UINT32_MAX
-#define CHUNK_FILLS                                               \
-	(4u << 20) /* bytes of the image, at most, from one chunk \
-		    */
-#define STEP 4096  /* blocks between two signs of progress */
+#define CHUNK_FILLS  (4 << 20) /* bytes of the image from one chunk, at most */
+#define STEP	     64	       /* blocks between two signs of progress */
 
 /* Stored blocks by a sum of their bytes: number in plan->stored, or NONE. */
 struct known {
@@ -41,6 +39,11 @@ void plan_get_block(const struct plan *plan, uint64_t block, uint8_t *to)
 	uint32_t size = plan_block_size(plan);
 	uint64_t left = plan->new->size - at;
 
+	if (image_hole(plan->new, at, size)) {
+		memset(to, 0, size);
+		return;
+	}
+	images_trim();
 	memcpy(to, plan->new->bytes + at, left < size ? left : size);
 	if (left < size)
 		memset(to + left, 0, size - left);
@@ -53,10 +56,13 @@ static bool is_zero(const uint8_t *block, uint32_t size)
 
 static bool old_has(const struct matcher *m, uint64_t at, const uint8_t *bytes)
 {
+	const struct image *old = m->plan->old;
 	uint32_t size = plan_block_size(m->plan);
 
-	return at < m->plan->old->size && m->plan->old->size - at >= size &&
-	       !memcmp(m->plan->old->bytes + at, bytes, size);
+	if (image_hole(old, at, size))
+		return is_zero(bytes, size);
+	return at < old->size && old->size - at >= size &&
+	       !memcmp(old->bytes + at, bytes, size);
 }
 
 /* How long the images stay alike, from @old_at and @new_at on. */
@@ -80,6 +86,7 @@ static int64_t find_longest(struct matcher *m, uint64_t new_at,
 	int64_t at = -1;
 
 	for (uint32_t i = 0; i < n; i++) {
+		images_trim();
 		if (found[i] < in || !old_has(m, found[i] - in, m->block))
 			continue;
 		len = alike(m->plan, found[i] - in, new_at);
@@ -97,7 +104,7 @@ static int64_t find_copy(struct matcher *m, uint64_t block)
 	uint32_t n, step;
 	int64_t at = -1;
 
-	n = index_seeds(m->block, plan_block_size(m->plan), m->seeds);
+	n = index_seeds(m->index, m->block, plan_block_size(m->plan), m->seeds);
 	step = n > COPY_SEEDS ? n / COPY_SEEDS : 1;
 	for (uint32_t i = 0; at < 0 && i < n; i += step) {
 		uint32_t places = index_find(m->index, m->seeds[i].hash, found,
@@ -260,15 +267,31 @@ static int match_block(struct matcher *m, uint64_t block)
 	return src < 0 ? add_data(m, block) : add_copy(m, block, src);
 }
 
+/* The next block of which not all is a hole in both images, or @block. */
+static uint64_t skip_holes(struct matcher *m, uint64_t block)
+{
+	const struct plan *plan = m->plan;
+	uint64_t at = block << plan->block_bits;
+	uint64_t old = image_data(plan->old, at);
+	uint64_t new = image_data(plan->new, at);
+	uint64_t next = (old < new ? old : new) >> plan->block_bits;
+
+	if (next <= block)
+		return block;
+	m->last = NULL;
+	return next;
+}
+
 static int match_all(struct matcher *m)
 {
 	uint64_t blocks = plan_blocks(m->plan, m->plan->new);
 
 	progress_start("comparing", blocks);
 	for (uint64_t block = 0; block < blocks; block++) {
+		block = skip_holes(m, block);
 		if (block % STEP == 0)
 			progress_update(block);
-		if (match_block(m, block))
+		if (block < blocks && match_block(m, block))
 			return -1;
 	}
 	progress_end();

@@ -22,6 +22,7 @@ struct pool {
 	pthread_mutex_t lock;
 	pthread_cond_t finished; /* one more chunk, or a failure */
 	uint32_t next, done;
+	uint64_t held; /* bytes of all chunks that are stored */
 	int failed;
 };
 
@@ -43,6 +44,7 @@ static uint32_t gather_prefix(struct worker *w, uint32_t n_ranges)
 	uint32_t len = 0;
 
 	for (uint32_t i = 0; i < n_ranges; i++) {
+		images_trim();
 		memcpy(w->prefix + len,
 		       w->plan->old->bytes + w->ranges[i].offset,
 		       w->ranges[i].len);
@@ -224,10 +226,23 @@ static struct plan_chunk *take(struct pool *pool)
 	return chunk;
 }
 
-static void report(struct pool *pool, int failed)
+/* A chunk was stored in so many bytes. */
+static int hold(struct pool *pool, uint32_t bytes)
+{
+	uint64_t most = pool->plan->chunks_most;
+
+	pool->held += bytes;
+	if (!most || pool->held <= most || pool->failed)
+		return 0;
+	return error("the diff is larger than the %llu bytes that --memory "
+		     "leaves for it",
+		     (unsigned long long)most);
+}
+
+static void report(struct pool *pool, int failed, uint32_t bytes)
 {
 	pthread_mutex_lock(&pool->lock);
-	pool->failed |= failed;
+	pool->failed |= failed | hold(pool, bytes);
 	pool->done++;
 	pthread_cond_signal(&pool->finished);
 	pthread_mutex_unlock(&pool->lock);
@@ -240,10 +255,13 @@ static void *work(void *arg)
 	struct plan_chunk *chunk;
 
 	if (!w || worker_begin(w, pool))
-		report(pool, 1);
+		report(pool, 1, 0);
 	else
-		while ((chunk = take(pool)))
-			report(pool, pack_chunk(w, chunk));
+		while ((chunk = take(pool))) {
+			int failed = pack_chunk(w, chunk);
+
+			report(pool, failed, chunk->size);
+		}
 	if (w)
 		worker_end(w);
 	free(w);
@@ -283,6 +301,7 @@ int plan_pack(struct plan *plan, const struct index *index)
 {
 	struct pool pool = { .plan = plan,
 			     .index = index,
+			     .held = plan->chunks_held,
 			     .lock = PTHREAD_MUTEX_INITIALIZER,
 			     .finished = PTHREAD_COND_INITIALIZER };
 	unsigned int n = plan->threads;
@@ -297,5 +316,6 @@ int plan_pack(struct plan *plan, const struct index *index)
 	plat_crc32c(~0u, "", 0); /* makes its table before the threads do */
 	r = run(&pool, threads, n);
 	free(threads);
+	plan->chunks_held = pool.held;
 	return r;
 }

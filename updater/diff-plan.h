@@ -51,14 +51,17 @@ struct plan {
 	const struct image *old, *new;
 	unsigned int block_bits;
 	uint32_t chunk_bytes, piece_bytes, prefix_bytes;
-	int level;		     /* of zstd */
-	unsigned int threads;	     /* compressing ones */
-	struct plan_extent *extents; /* by dest */
+	int level;			  /* of zstd */
+	unsigned int threads;		  /* compressing ones */
+	uint64_t memory;		  /* bytes that it may take, or 0 ... */
+	uint64_t index_most, chunks_most; /* ... and its shares, or 0 */
+	struct plan_extent *extents;	  /* by dest */
 	uint32_t n_extents, extents_room;
 	struct plan_block *stored; /* in the order of the image */
 	uint32_t n_stored, stored_room;
 	struct plan_chunk *chunks;
 	uint32_t n_chunks;
+	uint64_t chunks_held;	    /* bytes of all that are stored */
 	struct update1_save *saves; /* by old */
 	uint32_t n_saves, n_epochs, save_blocks;
 	const char *order; /* the one that was chosen */

@@ -11,6 +11,7 @@
 #include <zstd.h>
 
 #include "diff-explain.h"
+#include "diff-memory.h"
 #include "diff-number.h"
 #include "diff-plan.h"
 #include "diff.h"
@@ -40,19 +41,76 @@ struct writer {
 
 /* ---- hashes -------------------------------------------------------------- */
 
-struct hashes {
-	const struct image *images[2];
-	uint8_t sha256[2][HASH_SIZE];
+#define HASH_PIECE (1u << 20)
+
+struct hash {
+	const struct image *image;
+	uint8_t sha256[HASH_SIZE];
 	pthread_t thread;
+	bool started;
 };
 
-static void *hash_images(void *arg)
+/* What a hole reads as, without reading it. */
+static void add_zeros(struct sha256 *sha, uint64_t len)
 {
-	struct hashes *h = arg;
+	static const uint8_t zeros[HASH_PIECE];
 
-	for (int i = 0; i < 2; i++)
-		sha256(h->images[i]->bytes, h->images[i]->size, h->sha256[i]);
+	for (; len > HASH_PIECE; len -= HASH_PIECE)
+		sha256_add(sha, zeros, HASH_PIECE);
+	sha256_add(sha, zeros, len);
+}
+
+static void add_data(struct sha256 *sha, const struct image *image, uint64_t at,
+		     uint64_t end)
+{
+	uint64_t len;
+
+	for (; at < end; at += len) {
+		len = end - at < HASH_PIECE ? end - at : HASH_PIECE;
+		sha256_add(sha, image->bytes + at, len);
+		images_trim();
+	}
+}
+
+static void *hash_image(void *arg)
+{
+	struct hash *h = arg;
+	struct sha256 sha;
+	uint64_t at = 0;
+
+	sha256_start(&sha);
+	for (uint32_t i = 0; i < h->image->n_parts; i++) {
+		const struct image_part *part = &h->image->parts[i];
+
+		add_zeros(&sha, part->from - at);
+		add_data(&sha, h->image, part->from, part->to);
+		at = part->to;
+	}
+	add_zeros(&sha, h->image->size - at);
+	sha256_end(&sha, h->sha256);
 	return NULL;
+}
+
+/* Of both images at once. */
+static int start_hashes(struct hash *hashes)
+{
+	for (int i = 0; i < 2; i++) {
+		if (pthread_create(&hashes[i].thread, NULL, hash_image,
+				   &hashes[i]))
+			return error("cannot start a thread");
+		hashes[i].started = true;
+	}
+	return 0;
+}
+
+/* A second time is allowed. */
+static void wait_hashes(struct hash *hashes)
+{
+	for (int i = 0; i < 2; i++) {
+		if (hashes[i].started)
+			pthread_join(hashes[i].thread, NULL);
+		hashes[i].started = false;
+	}
 }
 
 /* ---- chunks -------------------------------------------------------------- */
@@ -316,12 +374,12 @@ static void fill_super(const struct writer *w, struct update1_super *super,
 }
 
 /* The identity is the hash of all the rest, the checksum is over it too. */
-static void seal_super(struct update1_super *super, const struct hashes *hashes)
+static void seal_super(struct update1_super *super, const struct hash *hashes)
 {
 	uint8_t hash[HASH_SIZE];
 
-	memcpy(super->old_sha256, hashes->sha256[0], HASH_SIZE);
-	memcpy(super->new_sha256, hashes->sha256[1], HASH_SIZE);
+	memcpy(super->old_sha256, hashes[0].sha256, HASH_SIZE);
+	memcpy(super->new_sha256, hashes[1].sha256, HASH_SIZE);
 	sha256(super, sizeof(*super), hash);
 	memcpy(super->id, hash, sizeof(super->id));
 	super->crc = cpu_to_le32(
@@ -358,7 +416,7 @@ static int make_plan(struct plan *plan, uint32_t merge_percent)
 	struct index index;
 	int r;
 
-	if (index_build(&index, plan->old))
+	if (index_build(&index, plan->old, plan->index_most))
 		return -1;
 	r = plan_match(plan, &index);
 	if (!r)
@@ -372,10 +430,10 @@ static int make_plan(struct plan *plan, uint32_t merge_percent)
 	if (!r && merge_percent)
 		r = plan_lighten(plan, &index, merge_percent);
 	index_free(&index);
-	return r;
+	return r ? r : memory_check(plan);
 }
 
-static int write_file(struct plan *plan, const char *out, struct hashes *hashes,
+static int write_file(struct plan *plan, const char *out, struct hash *hashes,
 		      struct diff_result *result)
 {
 	struct writer w = { .plan = plan };
@@ -385,8 +443,7 @@ static int write_file(struct plan *plan, const char *out, struct hashes *hashes,
 	if (outfile_begin(&w.file, out))
 		return -1;
 	r = write_body(&w, &super);
-	pthread_join(hashes->thread, NULL);
-	hashes->thread = 0;
+	wait_hashes(hashes);
 	if (!r) {
 		seal_super(&super, hashes);
 		r = outfile_write(&w.file, 0, &super, sizeof(super));
@@ -401,16 +458,17 @@ static int make_between(struct plan *plan, const char *out,
 			const struct diff_options *options,
 			struct diff_result *result)
 {
-	struct hashes hashes = { .images = { plan->old, plan->new } };
-	int r;
+	struct hash hashes[2] = { { .image = plan->old },
+				  { .image = plan->new } };
+	int r = memory_share(plan);
 
-	if (pthread_create(&hashes.thread, NULL, hash_images, &hashes))
-		return error("cannot start a thread");
-	r = make_plan(plan, options->merge_percent);
 	if (!r)
-		r = write_file(plan, out, &hashes, result);
-	if (hashes.thread)
-		pthread_join(hashes.thread, NULL);
+		r = start_hashes(hashes);
+	if (!r)
+		r = make_plan(plan, options->merge_percent);
+	if (!r)
+		r = write_file(plan, out, hashes, result);
+	wait_hashes(hashes);
 	if (!r && options->explain)
 		r = diff_explain(plan);
 	return r;
@@ -429,12 +487,14 @@ int diff_make_v1(const char *old, const char *new, const char *out,
 		.prefix_bytes = options->prefix_size,
 		.level = options->level,
 		.threads = options->threads,
+		.memory = options->memory,
 	};
 	int r = -1;
 
 	if (diff_check_out(out, old, new))
 		return -1;
-	if (!image_open(&images[0], old) && !image_open(&images[1], new))
+	if (!image_open(&images[0], old) && !image_open(&images[1], new) &&
+	    !image_filled(&images[0]) && !image_filled(&images[1]))
 		r = make_between(&plan, out, options, result);
 	plan_free(&plan);
 	image_close(&images[0]);

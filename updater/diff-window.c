@@ -178,7 +178,7 @@ static uint32_t vote(struct window *w, uint64_t block, uint32_t *n_seeds,
 
 	from = from > SEED_BYTES ? from - SEED_BYTES + 1 : 0;
 	to = to < new->size ? to : new->size;
-	n = index_seeds(new->bytes + from, to - from, w->seeds);
+	n = index_seeds(w->index, new->bytes + from, to - from, w->seeds);
 	for (uint32_t i = 0; i < n; i++) {
 		places = index_find(w->index, w->seeds[i].hash, found,
 				    SEED_PLACES);
@@ -306,6 +306,7 @@ static void sets_of_segments(struct window *w, const uint8_t *chunk)
 		uint64_t from = w->regions[i] << REGION_BITS;
 		uint64_t to = from + (1 << REGION_BITS) + REGION_MORE;
 
+		images_trim();
 		from = from > REGION_MORE ? from - REGION_MORE : 0;
 		from = from > done ? from : done;
 		to = to < last ? to : last;

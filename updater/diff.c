@@ -6,6 +6,7 @@
  */
 #define _GNU_SOURCE
 #include <pthread.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +14,7 @@
 #include <unistd.h>
 
 #include "diff-codec.h"
+#include "diff-image.h"
 #include "diff.h"
 #include "err.h"
 #include "outfile.h"
@@ -50,7 +52,7 @@ struct ring {
 struct maker {
 	const struct diff_options *options;
 	uint32_t block_bits;
-	struct dev *old, *new;
+	struct image old, new;
 	const char *out;
 	struct outfile file;
 	uint64_t pos;  /* bytes written to it */
@@ -60,6 +62,7 @@ struct maker {
 	pthread_t *threads;
 	unsigned int n_threads;
 	struct ring ring;
+	uint8_t *last_block; /* zeros behind the image's end */
 };
 
 static uint64_t sum_block(const uint8_t *block, uint32_t size)
@@ -244,57 +247,59 @@ static int add_block(struct maker *m, uint64_t dest, const uint8_t *block)
 	return add_entry(m, dest, job->blocks++);
 }
 
-/* Compares @len bytes at @offset, the new ones padded to whole blocks. */
-static int add_piece(struct maker *m, uint64_t offset, const uint8_t *new,
-		     size_t len, const uint8_t *old, size_t old_len)
+static size_t left_at(uint64_t size, uint64_t offset, size_t most)
 {
-	uint32_t size = m->options->block_size;
-
-	for (size_t at = 0; at < len; at += size) {
-		size_t bytes = len - at < size ? len - at : size;
-
-		if (at + bytes <= old_len && !memcmp(new + at, old + at, bytes))
-			continue;
-		if (add_block(m, (offset + at) >> m->block_bits, new + at))
-			return -1;
-	}
-	return 0;
-}
-
-static size_t left_at(struct dev *dev, uint64_t offset, size_t most)
-{
-	uint64_t size = dev_size(dev);
-
 	if (offset >= size)
 		return 0;
 	return size - offset < most ? size - offset : most;
+}
+
+/* Is the new block what the old image has there? Both may end inside of it. */
+static bool is_same(const struct maker *m, uint64_t at, size_t len)
+{
+	return left_at(m->old.size, at, len) == len &&
+	       !memcmp(m->new.bytes + at, m->old.bytes + at, len);
+}
+
+/* Compares the blocks of @len bytes at @offset, the last padded with zeros. */
+static int add_piece(struct maker *m, uint64_t offset, size_t len)
+{
+	uint32_t size = m->options->block_size;
+	size_t bytes;
+
+	for (uint64_t at = offset; at < offset + len; at += bytes) {
+		const uint8_t *block = m->new.bytes + at;
+
+		bytes = left_at(offset + len, at, size);
+		if (is_same(m, at, bytes))
+			continue;
+		if (bytes < size)
+			block = memcpy(m->last_block, block, bytes);
+		if (add_block(m, at >> m->block_bits, block))
+			return -1;
+	}
+	return 0;
 }
 
 static int compare(struct maker *m)
 {
 	size_t piece =
 		m->options->block_size > PIECE ? m->options->block_size : PIECE;
-	uint8_t *new = malloc(piece), *old = malloc(piece);
-	uint64_t offset;
+	size_t len;
 	int r = 0;
 
-	if (!new || !old)
-		r = error("out of memory comparing the images");
-	progress_start("comparing", dev_size(m->new));
-	for (offset = 0; !r && offset < dev_size(m->new); offset += piece) {
-		size_t new_len = left_at(m->new, offset, piece);
-		size_t old_len = left_at(m->old, offset, piece);
-
-		memset(new, 0, piece);
-		r = dev_read(m->new, offset, new, new_len);
-		if (!r)
-			r = dev_read(m->old, offset, old, old_len);
-		if (!r)
-			r = add_piece(m, offset, new, new_len, old, old_len);
-		progress_update(offset + new_len);
+	m->last_block = calloc(1, m->options->block_size);
+	if (!m->last_block)
+		return error("out of memory comparing the images");
+	progress_start("comparing", m->new.size);
+	for (uint64_t at = 0; !r && at < m->new.size; at += len) {
+		len = left_at(m->new.size, at, piece);
+		if (!image_hole(&m->old, at, len) ||
+		    !image_hole(&m->new, at, len))
+			r = add_piece(m, at, len);
+		progress_update(at + len);
 	}
-	free(new);
-	free(old);
+	free(m->last_block);
 	if (r)
 		return -1;
 	progress_end();
@@ -304,7 +309,7 @@ static int compare(struct maker *m)
 /* The sentinel: past the last block, at the end of the last chunk. */
 static int add_sentinel(struct maker *m)
 {
-	uint64_t size = dev_size(m->new);
+	uint64_t size = m->new.size;
 
 	return add_entry(m, ((size - 1) >> m->block_bits) + 1, 0);
 }
@@ -464,11 +469,9 @@ static int make_between(struct maker *m, struct diff_result *result)
 {
 	int r;
 
-	if (!dev_size(m->new))
-		return error("'%s' is empty", dev_name(m->new));
 	m->block_bits = __builtin_ctz(m->options->block_size);
 	r = make_file(m);
-	result->blocks = ((dev_size(m->new) - 1) >> m->block_bits) + 1;
+	result->blocks = ((m->new.size - 1) >> m->block_bits) + 1;
 	result->changed = m->n ? m->n - 1 : 0;
 	result->size = m->size;
 	free(m->entries);
@@ -483,12 +486,11 @@ int diff_make(const char *old, const char *new, const char *out,
 
 	if (diff_check_out(out, old, new))
 		return -1;
-	m.old = dev_open(old, DEV_READ);
-	m.new = m.old ? dev_open(new, DEV_READ) : NULL;
-	if (m.new)
+	if (!image_open(&m.old, old) && !image_open(&m.new, new) &&
+	    !image_filled(&m.new))
 		r = make_between(&m, result);
-	dev_close(m.new);
-	dev_close(m.old);
+	image_close(&m.new);
+	image_close(&m.old);
 	return r;
 }
 
@@ -612,7 +614,7 @@ static int apply_entry(struct reader *rd, uint32_t i)
 		return -1;
 	return dev_write(rd->image, at,
 			 rd->raw + update_dir_offset(&rd->dir, i),
-			 left_at(rd->image, at, size));
+			 left_at(dev_size(rd->image), at, size));
 }
 
 static int apply_all(struct reader *rd)
@@ -625,7 +627,8 @@ static int apply_all(struct reader *rd)
 
 		if (copy_old(rd, done, at) || apply_entry(rd, i))
 			return -1;
-		done = at + left_at(rd->image, at, 1u << rd->dir.block_bits);
+		done = at + left_at(dev_size(rd->image), at,
+				    1u << rd->dir.block_bits);
 	}
 	if (copy_old(rd, done, dev_size(rd->image)))
 		return -1;

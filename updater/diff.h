@@ -27,6 +27,7 @@ struct diff_options {
 	uint32_t piece_size;	/* bytes of a chunk that decode alone, blocks */
 	uint32_t prefix_size;	/* old bytes that a chunk may lean on */
 	uint32_t merge_percent; /* of what changes, to be written; 0: any */
+	uint64_t memory;	/* bytes that making it may take; 0: any */
 	int explain;		/* says what the diff consists of */
 };
 

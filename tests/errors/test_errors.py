@@ -322,6 +322,12 @@ def empty(device):
     (device / "empty").touch()
 
 
+@given("two images of 24 MiB that have nothing in common")
+def noises(device):
+    for seed in (1, 2):
+        (device / f"noise-{seed}").write_bytes(noise(24 * MIB, seed))
+
+
 @given("a bundle with a flipped bit in its header")
 def flip_header(device):
     flip(device, 12)
