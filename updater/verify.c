@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <mbedtls/asn1.h>
@@ -260,6 +261,39 @@ static ssize_t read_small_file(int folder, const char *name, char *buf,
 	return n;
 }
 
+#define DAY 86400
+
+/*
+ * The second from which on the key is not trusted, by the line "Not-After:
+ * YYYY-MM-DD" before the key, in UTC, that day included. 0: there is none, -1:
+ * it is no such day.
+ */
+static time_t expiry(const char *pem)
+{
+	static const char name[] = "Not-After:";
+	const char *line = strstr(pem, name);
+	struct tm day = { 0 }, same;
+	char rest;
+	time_t t;
+
+	if (!line)
+		return 0;
+	if ((line != pem && line[-1] != '\n') ||
+	    sscanf(line + sizeof(name) - 1, " %4d-%2d-%2d%c", &day.tm_year,
+		   &day.tm_mon, &day.tm_mday, &rest) != 4 ||
+	    !strchr("\r\n", rest) || day.tm_year < 1970)
+		return -1;
+	day.tm_year -= 1900;
+	day.tm_mon--;
+	same = day;
+	t = timegm(&same);
+	return same.tm_mon == day.tm_mon && same.tm_mday == day.tm_mday
+		       ? t + DAY
+		       : -1;
+}
+
+#define EXPIRED 2 /* signed by this key, too late */
+
 static int check_key_file(int folder, const char *name,
 			  const struct signature *sig)
 {
@@ -270,6 +304,8 @@ static int check_key_file(int folder, const char *name,
 	char *from, *to;
 	uint8_t der[PEM_MAX];
 	size_t len;
+	time_t end;
+	int r;
 
 	if (n < 0)
 		return -1;
@@ -278,11 +314,14 @@ static int check_key_file(int folder, const char *name,
 	to = from ? strstr(from, tail) : NULL;
 	if (!to)
 		return -1;
+	*from = 0; /* what is before the key ends here */
+	end = expiry(pem);
 	from += sizeof(head) - 1;
-	if (mbedtls_base64_decode(der, sizeof(der), &len, (uint8_t *)from,
-				  to - from))
+	if (end < 0 || mbedtls_base64_decode(der, sizeof(der), &len,
+					     (uint8_t *)from, to - from))
 		return -1;
-	return check_key(der, len, sig);
+	r = check_key(der, len, sig);
+	return r == 1 && end && time(NULL) >= end ? EXPIRED : r;
 }
 
 static bool is_pem(const char *name)
@@ -295,7 +334,8 @@ static bool is_pem(const char *name)
 struct tally {
 	unsigned int keys; /* usable ones that did not sign it */
 	unsigned int bad;
-	char bad_name[64]; /* of the last bad one */
+	char bad_name[64];     /* of the last bad one */
+	char expired_name[64]; /* one that signed it, or "" */
 };
 
 /* 1 = a key in the folder has signed it, 0 = none, -1 after error(). */
@@ -315,6 +355,10 @@ static int try_keys(const char *folder, const struct signature *sig,
 			continue;
 		result = check_key_file(dirfd(dir), entry->d_name, sig);
 		tally->keys += result == 0;
+		if (result == EXPIRED)
+			snprintf(tally->expired_name,
+				 sizeof(tally->expired_name), "%.60s",
+				 entry->d_name);
 		if (result < 0) {
 			tally->bad++;
 			snprintf(tally->bad_name, sizeof(tally->bad_name),
@@ -336,6 +380,10 @@ int verify_signature(const char *folder, const void *text, size_t len,
 	result = try_keys(folder, &sig, &tally);
 	if (result)
 		return result < 0 ? -1 : 0;
+	if (tally.expired_name[0])
+		return error("the signature is by the key '%s' in '%s', which "
+			     "is not trusted any more: its Not-After is past",
+			     tally.expired_name, folder);
 	if (tally.bad)
 		return error("the signature is by none of the %u trusted keys "
 			     "in '%s', and '%s' there is not a usable public "

@@ -25,8 +25,9 @@ void sha256(const void *data, size_t len, uint8_t hash[HASH_SIZE]);
 
 /*
  * Is the signature one over text by any public key in folder/ *.pem? A key
- * file that cannot be used is skipped, so that it cannot stand in the way of
- * the others. 0, or -1 after error().
+ * file that cannot be used, or whose Not-After is past by this machine's clock,
+ * is skipped, so that it cannot stand in the way of the others. 0, or -1 after
+ * error().
  */
 int verify_signature(const char *folder, const void *text, size_t len,
 		     const void *signature, size_t signature_len);

@@ -4,6 +4,7 @@ field, signed by the wrong key, for something else, too large. Each is refused
 with its reason, and the device is as it was: the next boot is that of before.
 """
 
+import datetime
 import hashlib
 import pathlib
 import re
@@ -311,6 +312,34 @@ def test_one_of_several_keys_and_a_retired_one(device, folder):
     assert device.offer(data).returncode == 0
     (folder / "retired").rename(folder / "keys/key.pem")
     (folder / "keys/next.pem").unlink()
+
+
+def test_an_expired_key(device, folder):
+    """It is passed over, and stands in nobody's way; until then it is trusted."""
+    data, key = Bundle(folder).sign().bytes(), folder / "keys/key.pem"
+    public = key.read_text()
+    today = datetime.datetime.now(datetime.timezone.utc).date()
+    try:
+        for day in ("1999-12-31", "2020-02-29",
+                    today - datetime.timedelta(days=1)):
+            key.write_text(f"the first key\nNot-After: {day}\n{public}")
+            device.refuses(data, "by the key 'key.pem' in 'keys', which is not "
+                                 "trusted any more: its Not-After is past")
+        for day in ("soon", "2021-02-29", "20-01-01", "2999-1", "2999-12-31Z",
+                    ""):
+            key.write_text(f"Not-After: {day}\n{public}")
+            device.refuses(data, "'key.pem' there is not a usable public key")
+        (folder / "keys/next.pem").write_text(public)
+        key.write_text(f"Not-After: 2020-02-29\n{public}")
+        assert device.offer(data).returncode == 0
+        (folder / "keys/next.pem").unlink()
+        SmallDevice(folder)
+        key.write_text(f"Not-After: {today + datetime.timedelta(days=1)}\n"
+                       + public)
+        assert device.offer(data).returncode == 0
+    finally:
+        key.write_text(public)
+        (folder / "keys/next.pem").unlink(missing_ok=True)
 
 
 # ---- room -------------------------------------------------------------------

@@ -381,6 +381,21 @@ def no_keys(device):
     (device / "keys/key.pem").unlink()
 
 
+def expire(device, day):
+    key = (device / "key.pub").read_text()
+    (device / "keys/key.pem").write_text(f"Not-After: {day}\n{key}")
+
+
+@given("a trusted key that has expired")
+def expired_key(device):
+    expire(device, "2020-02-29")
+
+
+@given("a trusted key with a Not-After that is no date")
+def expiry_no_date(device):
+    expire(device, "2021-02-29")
+
+
 @given("no folder of keys")
 def no_key_folder(device):
     shutil.rmtree(device / "keys")
