@@ -40,6 +40,7 @@ struct http {
 	bool over;   /* with this result */
 	CURLcode result;
 	const char *refused; /* the answer, for this; or NULL */
+	bool changed;	     /* for good: it is another file now */
 	char tag[128];	     /* of the first answer */
 	uint64_t length;     /* of the file */
 	uint64_t at;	     /* byte of the file that the buffer begins with */
@@ -112,8 +113,10 @@ static int check_answer(struct http *h)
 	}
 	if ((h->tag[0] && a->tag[0] && strcmp(h->tag, a->tag)) ||
 	    (h->length != HTTP_UNKNOWN && a->total != HTTP_UNKNOWN &&
-	     h->length != a->total))
+	     h->length != a->total)) {
+		h->changed = true;
 		return refuse(h, "it has changed");
+	}
 	if (a->total != HTTP_UNKNOWN)
 		h->length = a->total;
 	if (a->tag[0])
@@ -258,7 +261,7 @@ static bool worth_a_retry(struct http *h)
 		curl_easy_getinfo(h->easy, CURLINFO_RESPONSE_CODE, &status);
 		return status >= 500 || status == 408 || status == 429;
 	default:
-		return !h->refused;
+		return !h->changed;
 	}
 }
 

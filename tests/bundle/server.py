@@ -102,6 +102,11 @@ def wait_for(port, seconds=20):
     raise TimeoutError(f"nothing listens at port {port}")
 
 
+# Of somebody between: neither the file nor the range that was asked for.
+ODD = (b"HTTP/1.1 206 Partial Content\r\nContent-Range: bytes 7-9/10\r\n"
+       b"Content-Length: 3\r\n\r\nabc")
+
+
 class Fault:
     """What happens to the answer of one connection after so many bytes, and
     what is done at that moment."""
@@ -186,6 +191,9 @@ class Link:
         part = fault.after - sent
         if fault.kind == "damage":
             return data[:part] + bytes([data[part] ^ 1]) + data[part + 1:]
+        if fault.kind == "odd":
+            client.sendall(ODD)
+            raise OSError(fault.kind)
         client.sendall(data[:part])
         if fault.kind == "stall":
             time.sleep(20)

@@ -150,6 +150,23 @@ def test_a_link_that_always_damages(device, link):
     assert not device.env().get("bowline_phase")
 
 
+@pytest.mark.parametrize("n", [1, 3])
+def test_an_odd_answer_is_asked_for_again(device, link, n):
+    line = link(*[Fault("odd", 0)] * n)
+    said = survives(device, line.url("good")).stdout
+    assert said.count("it answers with something else; trying again") == n
+    assert line.met == n and line.connections == n + 1
+    survived(n)
+
+
+def test_odd_answers_come_to_an_end(device, link):
+    line = link(Fault("odd", 0), forever=True)
+    result = install(device, "--retries", "2", line.url("good"))
+    assert result.returncode == 1
+    assert "tried 3 times: it answers with something else" in result.stderr
+    assert line.connections == 3
+
+
 def test_a_link_that_never_works_is_given_up(device, link):
     line = link(Fault("cut", 0), forever=True)
     result = install(device, "--retries", "3", line.url("good"))
