@@ -166,12 +166,18 @@ free_head:
 
 /* ---- from a stream ------------------------------------------------------- */
 
-int bundle_read_head(struct stream *s, struct bundle_head *head)
+int bundle_try_head(struct stream *s, struct bundle_head *head, char *why)
 {
 	struct source src = { .stream = s };
+
+	return read_head(&src, head, why);
+}
+
+int bundle_read_head(struct stream *s, struct bundle_head *head)
+{
 	char why[BUNDLE_WHY];
 
-	if (!read_head(&src, head, why))
+	if (!bundle_try_head(s, head, why))
 		return 0;
 	return why[0] ? error("'%s' is not a bundle: %s", s->name, why) : -1;
 }

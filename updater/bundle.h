@@ -71,6 +71,10 @@ void bundle_head_free(struct bundle_head *head);
  * -1 after error().
  */
 int bundle_read_head(struct stream *s, struct bundle_head *head);
+/* The same, but what is wrong with the layout is in why, of BUNDLE_WHY bytes;
+ * -1 with an empty one: error() said that the stream ended or failed.
+ */
+int bundle_try_head(struct stream *s, struct bundle_head *head, char *why);
 
 /*
  * What is wrong with the bytes of piece i and the zeros behind it; NULL: they

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "err.h"
 #include "install-check.h"
@@ -157,6 +158,53 @@ static int check_hardware(struct install *in)
 		return 0;
 	return error("the bundle is for hardware '%s', this is '%s'", list,
 		     revision);
+}
+
+#define HEAD_TRIES 4  /* of a head that a link damages */
+#define HEAD_PAUSE 1u /* seconds after the first; doubled from then on */
+
+/* Into why what is wrong with the head; NULL: a trusted key vouches for it. */
+static int try_head(struct install *in, char *layout, const char **why)
+{
+	struct bundle_head *head = &in->head;
+
+	*why = NULL;
+	if (bundle_try_head(&in->stream, head, layout)) {
+		*why = layout;
+		return layout[0] ? 0 : -1;
+	}
+	if (!signature_trusted(in->board->keys, head->manifest,
+			       head->manifest_size, head->signature,
+			       head->signature_size))
+		*why = "the signature is by no trusted key";
+	return 0;
+}
+
+/*
+ * A link may damage the head as it may a piece, and only the last try says what
+ * is wrong: check_manifest() does, or bundle_read_head().
+ */
+static int read_head(struct install *in)
+{
+	unsigned int pause = HEAD_PAUSE;
+	char layout[BUNDLE_WHY];
+	const char *why;
+
+	if (!stream_again(&in->stream))
+		return bundle_read_head(&in->stream, &in->head);
+	for (int tries = 1; tries < HEAD_TRIES; tries++, pause *= 2) {
+		if (try_head(in, layout, &why))
+			return -1;
+		if (!why)
+			return 0;
+		say("the head of '%s' is wrong, %s: asking for it again",
+		    in->stream.name, why);
+		bundle_head_free(&in->head);
+		sleep(pause);
+		if (stream_seek(&in->stream, 0))
+			return -1;
+	}
+	return bundle_read_head(&in->stream, &in->head);
 }
 
 /* Parsed only once its signature is known to be good. */
@@ -321,8 +369,7 @@ static int check_base(struct install *in)
 
 int install_check_bundle(struct install *in)
 {
-	if (bundle_read_head(&in->stream, &in->head) || check_manifest(in) ||
-	    check_sizes(in))
+	if (read_head(in) || check_manifest(in) || check_sizes(in))
 		return -1;
 	return check_base(in);
 }

@@ -338,7 +338,7 @@ struct tally {
 	char expired_name[64]; /* one that signed it, or "" */
 };
 
-/* 1 = a key in the folder has signed it, 0 = none, -1 after error(). */
+/* 1 = a key in the folder has signed it, 0 = none, -1 = no folder, errno. */
 static int try_keys(const char *folder, const struct signature *sig,
 		    struct tally *tally)
 {
@@ -347,9 +347,7 @@ static int try_keys(const char *folder, const struct signature *sig,
 	int result = 0;
 
 	if (!dir)
-		return error_errno("cannot open the folder of trusted keys "
-				   "'%s'",
-				   folder);
+		return -1;
 	while (result != 1 && (entry = readdir(dir))) {
 		if (!is_pem(entry->d_name))
 			continue;
@@ -369,6 +367,16 @@ static int try_keys(const char *folder, const struct signature *sig,
 	return result == 1;
 }
 
+bool signature_trusted(const char *folder, const void *text, size_t len,
+		       const void *signature, size_t signature_len)
+{
+	struct signature sig = { .bytes = signature, .len = signature_len };
+	struct tally tally = { 0 };
+
+	sha256(text, len, sig.hash);
+	return try_keys(folder, &sig, &tally) == 1;
+}
+
 int verify_signature(const char *folder, const void *text, size_t len,
 		     const void *signature, size_t signature_len)
 {
@@ -378,8 +386,12 @@ int verify_signature(const char *folder, const void *text, size_t len,
 
 	sha256(text, len, sig.hash);
 	result = try_keys(folder, &sig, &tally);
+	if (result < 0)
+		return error_errno("cannot open the folder of trusted keys "
+				   "'%s'",
+				   folder);
 	if (result)
-		return result < 0 ? -1 : 0;
+		return 0;
 	if (tally.expired_name[0])
 		return error("the signature is by the key '%s' in '%s', which "
 			     "is not trusted any more: its Not-After is past",

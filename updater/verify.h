@@ -8,6 +8,7 @@
 #ifndef BOWLINE_VERIFY_H
 #define BOWLINE_VERIFY_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -31,6 +32,10 @@ void sha256(const void *data, size_t len, uint8_t hash[HASH_SIZE]);
  */
 int verify_signature(const char *folder, const void *text, size_t len,
 		     const void *signature, size_t signature_len);
+
+/* The same without a word: does a key in the folder vouch for the text? */
+bool signature_trusted(const char *folder, const void *text, size_t len,
+		       const void *signature, size_t signature_len);
 
 /*
  * Signs text with the private key in a PEM file (not encrypted). signature has

@@ -5,6 +5,7 @@ truncated, stalled, and damaged, in one go and in several.
 
 import pathlib
 import re
+import socket
 import struct
 import subprocess
 import sys
@@ -15,7 +16,7 @@ import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
-from device import Device, make, make_folder  # noqa: E402
+from device import KEYS, Device, make, make_folder  # noqa: E402
 from host import BOWLINE, run  # noqa: E402
 from server import Fault, Link, Nginx, count, free_port  # noqa: E402
 
@@ -27,6 +28,7 @@ CHANGED = 6 << 20
 def folder(tmp_path_factory):
     path = make_folder(tmp_path_factory.mktemp("bundle"), IMAGE, CHANGED)
     make(path, "good", "--key", "ec.key")
+    run("openssl", *KEYS["ec"], "-out", path / "foreign.key")
     return path
 
 
@@ -148,6 +150,36 @@ def test_a_link_that_always_damages(device, link):
     result = install(device, line.url("good"))
     assert result.returncode == 1
     assert not device.env().get("bowline_phase")
+
+
+@pytest.mark.parametrize("at, why", [
+    (5, "it does not begin like one"), (25, "the checksum of its header is wro"),
+    (500, "the signature is by no trusted key")])
+def test_a_damaged_head_is_asked_for_again(device, link, at, why):
+    """At byte @at of the bundle, behind the headers of the answer."""
+    head = len(answer_head(link()))
+    line = link(Fault("damage", head + at), Fault("damage", head + at))
+    said = survives(device, line.url("good")).stdout
+    assert len(re.findall(f"is wrong, {why}.*: asking for it again", said)) == 2
+    assert line.met == 2
+    survived(2)
+
+
+def answer_head(line):
+    with socket.create_connection(("127.0.0.1", line.port)) as client:
+        client.sendall(b"GET /good HTTP/1.1\r\nHost: x\r\n\r\n")
+        return client.recv(4096).partition(b"\r\n\r\n")[0] + b"\r\n\r\n"
+
+
+def test_a_bundle_of_somebody_else_is_refused_in_the_end(device, folder, nginx):
+    """With the one reason, and after few tries."""
+    make(folder, "foreign", "--key", "foreign.key")
+    result = install(device, nginx.url("foreign"))
+    assert result.returncode == 1
+    assert result.stdout.count("asking for it again") == 3
+    errors = [line for line in result.stderr.splitlines()
+              if line.startswith("bowline: ")]
+    assert len(errors) == 1 and "by none of the 2 trusted keys" in errors[0]
 
 
 @pytest.mark.parametrize("n", [1, 3])
