@@ -37,6 +37,7 @@ wanted() {
 	libclang-rt-14-dev      tests: fuzzers
 	libdevmapper-dev        host binary
 	libelf-dev              the kernel's own tools, built for the debug kernel
+	libengine-pkcs11-openssl tests: signatures by a token
 	libgnutls28-dev         u-boot: its sandbox
 	liblz4-dev              host binary: diffs of format 0
 	libmbedtls-dev          host binary: signatures
@@ -55,6 +56,7 @@ wanted() {
 	qemu-system-x86         kernel tests
 	qemu-utils              tests: overlays of disk images
 	shellcheck              check: shell style
+	softhsm2                tests: signatures by a token
 	sparse                  check: kmod
 	squashfs-tools          bench-diff, tests: system images
 		squashfs-tools-ng       diff --explain: where files lie in squashfs

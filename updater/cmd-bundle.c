@@ -9,6 +9,7 @@
 #include "outfile.h"
 #include "payload.h"
 #include "progress.h"
+#include "sign-token.h"
 #include "v1.h"
 #include "verbs.h"
 
@@ -17,7 +18,7 @@ const char help_bundle[] =
 	"\n"
 	"usage: bowline bundle --board BOARD --version V -o OUT\n"
 	"           [--old OLD.img] [--new NEW.img --diff DIFF] [--boot FIT]\n"
-	"           {--key KEY.pem | --signature FILE | --manifest-only}\n"
+	"           {--key KEY | --signature FILE | --manifest-only}\n"
 	"           [--hardware LIST] [--min-version V]\n"
 	"\n"
 	"  --board BOARD      the device's name for itself: BOARD= of its\n"
@@ -33,8 +34,9 @@ const char help_bundle[] =
 	"                     either format\n"
 	"  --boot FIT         kernel and initramfs; without it the device\n"
 	"                     keeps the kernel it runs\n"
-	"  --key KEY.pem      sign with this private key: ECDSA P-256 or RSA\n"
-	"                     of 2048 to 8192 bits, not encrypted\n"
+	"  --key KEY          sign with this private key, ECDSA P-256 or RSA\n"
+	"                     of 2048 to 8192 bits: a PEM file, not encrypted,\n"
+	"                     or pkcs11:... , a key in a PKCS #11 token\n"
 	"  --signature FILE   take a signature that was made elsewhere\n"
 	"  --manifest-only    write only the text to be signed\n"
 	"  -o, --output OUT   replaced only when it is complete\n"
@@ -45,8 +47,13 @@ const char help_bundle[] =
 	"  openssl dgst -sha256 -sign KEY.pem -out signature manifest\n"
 	"  bowline bundle ... --signature signature -o OUT\n"
 	"\n"
-	"For a key in a PKCS #11 token, openssl is called with -engine pkcs11\n"
-	"-keyform engine -sign 'pkcs11:object=NAME'.\n"
+	"A key in a PKCS #11 token never leaves it: --key 'pkcs11:object=NAME'\n"
+	"has openssl sign with its pkcs11 engine (libengine-pkcs11-openssl).\n"
+	"Its PIN is in the file that ?pin-source=FILE behind the name says;\n"
+	"PKCS11_MODULE_PATH is the token's library. The same by hand:\n"
+	"\n"
+	"  openssl dgst -sha256 -engine pkcs11 -keyform engine \\\n"
+	"      -sign 'pkcs11:object=NAME' -out signature manifest\n"
 	"\n"
 	"The same inputs give the same manifest. Devices trust the public\n"
 	"keys (openssl pkey -in KEY.pem -pubout) in their folder of keys.\n"
@@ -294,14 +301,23 @@ static int read_signature(const char *path, uint8_t *signature, size_t *len)
 	return r;
 }
 
+static int sign(const struct build *b, const char *text, size_t text_len,
+		uint8_t *signature, size_t *len)
+{
+	if (!b->key)
+		return read_signature(b->signature, signature, len);
+	if (is_token(b->key))
+		return token_sign(b->key, text, text_len, signature, len);
+	return sign_text(b->key, text, text_len, signature, len);
+}
+
 static int make_head(struct build *b, const char *text, size_t text_len)
 {
 	uint8_t signature[SIGNATURE_MAX];
 	char why[BUNDLE_WHY];
 	size_t len;
 
-	if (b->key ? sign_text(b->key, text, text_len, signature, &len)
-		   : read_signature(b->signature, signature, &len))
+	if (sign(b, text, text_len, signature, &len))
 		return -1;
 	if (bundle_head_make(&b->head, text, text_len, signature, len, why))
 		return error("cannot make the bundle '%s': %s", b->out, why);

@@ -152,6 +152,48 @@ def test_openssl_can_sign_elsewhere(folder, kind):
     assert device.install("out").returncode == 0
 
 
+@pytest.fixture
+def token(folder, tmp_path):
+    """The environment of a SoftHSM token that has both keys."""
+    (tmp_path / "tokens").mkdir()
+    (tmp_path / "pin").write_text("1234")
+    (tmp_path / "conf").write_text(
+        f"directories.tokendir = {tmp_path}/tokens\n")
+    env = {**os.environ, "SOFTHSM2_CONF": str(tmp_path / "conf"),
+           "PKCS11_MODULE_PATH": "/usr/lib/softhsm/libsofthsm2.so"}
+    run("softhsm2-util", "--init-token", "--free", "--label", "test", "--pin",
+        "1234", "--so-pin", "1234", env=env)
+    for i, kind in enumerate(KEYS):
+        run("softhsm2-util", "--import", folder / f"{kind}.key", "--token",
+            "test", "--label", kind, "--id", f"0{i + 1}", "--pin", "1234",
+            env=env)
+    return env, f"?pin-source={tmp_path}/pin"
+
+
+@pytest.mark.parametrize("kind", KEYS)
+def test_a_token_signs(folder, token, kind):
+    env, pin = token
+    run(BOWLINE, "bundle", "--board", "test", "--version", "2", "--boot",
+        "kernel", "--key", f"pkcs11:object={kind}{pin}", "-o", "out",
+        cwd=folder, env=env)
+    (folder / "one").mkdir(exist_ok=True)
+    (folder / "one/key.pem").write_bytes(
+        (folder / f"keys/{kind}.pem").read_bytes())
+    said = run(BOWLINE, "info", "--keys", "one", "out", cwd=folder).stdout
+    assert re.search(r"(?m)^signature +by a trusted key$", said)
+
+
+def test_a_token_signs_elsewhere_as_the_help_says(folder, token):
+    env, pin = token
+    text = run(BOWLINE, "bundle", "--help").stdout
+    command = re.search(r"(?m)^  (openssl dgst .*pkcs11.*\\\n.*)$", text)[1]
+    make(folder, "manifest", "--manifest-only")
+    run("sh", "-c", command.replace("object=NAME", f"object=ec{pin}"),
+        cwd=folder, env=env)
+    make(folder, "out", "--signature", "signature")
+    run(BOWLINE, "info", "--keys", "keys", "out", cwd=folder)
+
+
 def test_the_same_inputs_give_the_same_manifest(folder):
     make(folder, "one", "--key", "rsa.key")
     make(folder, "two", "--key", "rsa.key")
