@@ -5,6 +5,10 @@
  * wrong. Here each step, again and again, goes to the epoch where it costs the
  * fewest saves and writes while all others stay; noise that gets less lets it
  * leave what is best only nearby. The noise is always the same.
+ *
+ * Where that leaves a merge that saves little, more saves for fewer writes are
+ * tried: epochs nearly as long as they may be, in the order of the image, of
+ * which steps leave only if they cost saves and are not torn from neighbours.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -20,6 +24,18 @@
 #define APART	    512	       /* ... neighbours that are two writes ... */
 #define NOISE	    1024 /* ... and the noise of the first round, at most */
 
+/*
+ * The same for long epochs; how much these may save, in percent of what
+ * changes; and what a request to the device is worth, in bytes: three make an
+ * epoch.
+ */
+#define LONG_EPOCH   (13u << 20)
+#define LONG_APART   3072
+#define LONG_NOISE   3072
+#define LONG_PERCENT 8
+#define REQUEST	     (96u << 10)
+#define EPOCH_ASKS   3 /* two flushes and the record */
+
 struct settler {
 	struct sorter *s;
 	struct lists reads; /* of a step: old blocks that others overwrite */
@@ -27,6 +43,8 @@ struct settler {
 	uint64_t *bytes;    /* written, by epoch */
 	int32_t *change;    /* by epoch: of the cost, from this one on */
 	uint32_t *beside;   /* by epoch: extents that lie beside the step's */
+	uint32_t apart, noise; /* see above */
+	uint64_t most;	       /* bytes of an epoch */
 	uint64_t random;
 };
 
@@ -133,9 +151,9 @@ static uint32_t cheapest(struct settler *t, uint32_t step, uint32_t noise)
 
 	for (uint32_t e = 0; e < t->n; e++) {
 		saves += t->change[e];
-		if (e != own && t->bytes[e] + t->s->bytes[step] > EPOCH_MOST)
+		if (e != own && t->bytes[e] + t->s->bytes[step] > t->most)
 			continue;
-		cost = 2 * (saves * BLOCK - (int64_t)t->beside[e] * APART +
+		cost = 2 * (saves * BLOCK - (int64_t)t->beside[e] * t->apart +
 			    (noise ? next_random(t) % noise : 0)) +
 		       (e != own);
 		if (cost < least) {
@@ -172,7 +190,7 @@ static void settle(struct settler *t)
 	for (uint32_t r = 0; r < rounds; r++)
 		for (uint32_t i = 0; i < t->s->n; i++)
 			move_step(t, next_random(t) % t->s->n,
-				  NOISE - NOISE * r / rounds);
+				  t->noise - t->noise * r / rounds);
 	for (uint32_t r = 0; rounds && r < 4; r++)
 		for (uint32_t i = 0; i < t->s->n; i++)
 			move_step(t, i, 0);
@@ -212,6 +230,9 @@ static void spread(struct settler *t, uint32_t apart)
 {
 	const struct sorter *s = t->s;
 
+	t->apart = APART;
+	t->noise = NOISE;
+	t->most = EPOCH_MOST;
 	t->n = s->n_epochs * apart;
 	t->random = 1;
 	memset(t->bytes, 0, t->n * sizeof(*t->bytes));
@@ -296,6 +317,122 @@ static void settle_best(struct settler *t)
 	keep(t);
 }
 
+/* ---- long epochs --------------------------------------------------------- */
+
+/* What an order costs. */
+struct bill {
+	uint64_t saved; /* bytes */
+	uint64_t asked; /* requests, those not counted that every order has */
+	bool allowed;	/* by the format */
+};
+
+/* The epoch that saves the old block, and the last one that reads it there. */
+static bool is_saved(const struct settler *t, uint64_t block, uint32_t *epoch,
+		     uint32_t *last)
+{
+	uint32_t writer = t->s->writer[block];
+	bool own;
+
+	if (writer == NONE || !read_from(t, block, t->epoch[writer], NONE))
+		return false;
+	*epoch = t->epoch[writer];
+	*last = last_read(t, block, writer, &own);
+	return true;
+}
+
+/* Adds up the saves, by epoch; returns how many there are. */
+static uint32_t count_saves(const struct settler *t, uint64_t *saves)
+{
+	uint32_t epoch, last, epoch_before = NONE, last_before = NONE, runs = 0;
+
+	for (uint64_t b = 0; b < t->s->old_blocks; b++) {
+		if (is_saved(t, b, &epoch, &last)) {
+			saves[epoch] += plan_block_size(t->s->plan);
+			runs += epoch != epoch_before || last != last_before;
+		} else {
+			epoch = last = NONE;
+		}
+		epoch_before = epoch;
+		last_before = last;
+	}
+	return runs;
+}
+
+/*
+ * An epoch writes the saves of the next one too. If the saves are too many they
+ * are joined, and get longer: long epochs may have no room for that.
+ */
+static int make_bill(const struct settler *t, struct bill *bill)
+{
+	uint64_t *saves = calloc((size_t)t->n + 1, sizeof(*saves));
+
+	if (!saves)
+		return -1;
+	*bill = (struct bill){ .asked = count_apart(t) };
+	bill->allowed = count_saves(t, saves) <= UPDATE1_MAX_SAVES;
+	for (uint32_t e = 0; e < t->n; e++) {
+		bill->saved += saves[e];
+		bill->asked += t->bytes[e] ? EPOCH_ASKS : 0;
+		bill->allowed &=
+			t->bytes[e] + saves[e + 1] <= UPDATE1_MAX_EPOCH;
+	}
+	free(saves);
+	return 0;
+}
+
+/* Steps in the order of the image fill one epoch after the other. */
+static int fill(struct settler *t)
+{
+	const struct sorter *s = t->s;
+
+	t->apart = LONG_APART;
+	t->noise = LONG_NOISE;
+	t->most = LONG_EPOCH;
+	t->random = 1;
+	t->n = 1;
+	memset(t->bytes, 0, 2 * MOST_EPOCHS * sizeof(*t->bytes));
+	for (uint32_t i = 0; i < s->n; i++) {
+		if (t->bytes[t->n - 1] &&
+		    t->bytes[t->n - 1] + s->bytes[i] > t->most)
+			t->n++;
+		if (t->n > 2 * MOST_EPOCHS)
+			return -1;
+		t->epoch[i] = t->n - 1;
+		t->bytes[t->n - 1] += s->bytes[i];
+	}
+	return 0;
+}
+
+static bool is_better(const struct settler *t, const struct bill *before,
+		      const struct bill *after)
+{
+	uint64_t bytes = 0;
+
+	for (uint32_t e = 0; e < t->n; e++)
+		bytes += t->bytes[e];
+	return after->allowed && after->asked < before->asked &&
+	       after->saved * 100 <= bytes * LONG_PERCENT &&
+	       after->saved < before->saved + (before->asked - after->asked) *
+						      (uint64_t)REQUEST;
+}
+
+static int settle_long(struct settler *t)
+{
+	struct bill before, after;
+
+	spread(t, 1);
+	if (make_bill(t, &before))
+		return -1;
+	if (fill(t))
+		return 0;
+	settle(t);
+	if (make_bill(t, &after))
+		return -1;
+	if (is_better(t, &before, &after))
+		keep(t);
+	return 0;
+}
+
 int settle_epochs(struct sorter *s)
 {
 	struct settler t = { .s = s };
@@ -304,10 +441,13 @@ int settle_epochs(struct sorter *s)
 	if (!s->n || s->n_epochs > MOST_EPOCHS ||
 	    (uint64_t)s->n_epochs * s->plan->n_extents > MOST_SPANS)
 		return 0;
-	if (allocate(&t))
-		r = error("out of memory for the order of the merge");
-	else
+	r = allocate(&t);
+	if (!r) {
 		settle_best(&t);
+		r = settle_long(&t);
+	}
+	if (r)
+		error("out of memory for the order of the merge");
 	lists_free(&t.reads);
 	free(t.epoch);
 	free(t.bytes);

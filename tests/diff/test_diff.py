@@ -306,6 +306,23 @@ def test_neighbours_are_written_together(moved, tmp_path):
     assert per_mib < 10
 
 
+def test_a_few_saves_are_worth_long_writes(tmp_path):
+    """Every third row of 64 KiB leans on another row, in circles: without saves
+    each of them has an epoch of its own. 25 MiB need two epochs, 26 requests."""
+    row, count = 64 << 10, 400
+    old = noise(count * row, 21)
+    new = bytearray(noise(count * row, 22))
+    for i in range(0, count, 3):
+        there = i * 37 % count * row + 777
+        new[i * row + 5000:i * row + 14000] = old[there:there + 9000]
+    for name, image in (("old", old), ("new", new)):
+        (tmp_path / f"{name}-rebuilt.img").write_bytes(image)
+    ratio, per_mib = writes(tmp_path, tmp_path / "diff", "--level", "1")
+    assert per_mib <= 1.2
+    assert ratio <= 1.09
+    assert proven(tmp_path, "rebuilt", tmp_path / "diff", tmp_path)
+
+
 def reads(work, new):
     """Of old bytes, for a chunk, where they are 40 places in 4 MiB of noise."""
     old = noise(4 << 20, 11)
