@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * Finds out who reads changed blocks one after the other, so that chunks can
- * be decompressed whole, and before they are asked for.
+ * be decompressed whole, and before they are asked for. Of several who read the
+ * same, the first one is kept so near that the others find its chunks.
  */
 #ifndef BOWLINE_DM_UPDATE_AHEAD_H
 #define BOWLINE_DM_UPDATE_AHEAD_H
 
 #include <linux/spinlock.h>
+#include <linux/wait.h>
 
 #include "dm-update-chunk.h"
 
@@ -17,10 +19,15 @@ struct update_stream {
 	u64 next;
 	u64 chunk; /* key of the last read's; the ones behind are under way */
 	unsigned long used;
+	unsigned long last; /* read, in jiffies */
+	bool in_row;
 };
 
 struct update_ahead {
 	struct update_reader *reader;
+	u64 lead;  /* blocks that one may be before another ... */
+	u64 reach; /* ... and farther, so that they have nothing in common */
+	wait_queue_head_t wait; /* a stream went on */
 	spinlock_t lock;
 	unsigned long clock;
 	struct update_stream stream[UPDATE_STREAMS];
@@ -39,6 +46,12 @@ bool update_ahead_note(struct update_ahead *ahead, u64 block, u64 end);
  * The same blocks, when their first chunk is being read: begins with the other
  * ones, so that a long read does not wait for one after the other.
  */
-void update_ahead_inside(struct update_ahead *ahead, u64 block, u64 end);
+void update_ahead_inside(struct update_ahead *ahead, u64 block, u64 end,
+			 bool in_row);
+/*
+ * Whoever reads @block, in a row, waits here until those who follow are near,
+ * but not for long. May sleep.
+ */
+void update_ahead_wait(struct update_ahead *ahead, u64 block);
 
 #endif

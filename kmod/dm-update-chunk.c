@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include <linux/cpumask.h>
 #include <linux/hash.h>
+#include <linux/semaphore.h>
 #include <linux/spinlock.h>
 #include <linux/vmalloc.h>
 #include <linux/wait.h>
+#include <linux/wait_bit.h>
 #include <linux/workqueue.h>
 
 #include "dm-update-chunk.h"
@@ -30,8 +32,8 @@ struct slot {
 	struct update_reader *reader;
 	enum slot_state state;
 	struct update_ref chunk;
-	u32 want;   /* bytes that are, or at least will be, valid */
-	bool whole; /* all of the chunk is, or will be */
+	struct update_span span; /* that is, or at least will be, valid */
+	bool whole;		 /* all of the chunk is, or will be */
 	unsigned int users;
 	int error;
 	void *data;
@@ -41,8 +43,9 @@ struct update_reader {
 	struct update_source *source;
 	struct workqueue_struct *wq; /* fills slots ahead of their readers */
 
+	struct semaphore free; /* counts idle decoders: each wakes one waiter */
+	wait_queue_head_t room; /* a slot became idle */
 	spinlock_t lock;	/* of what follows */
-	wait_queue_head_t wait; /* a slot or a decoder changed */
 	struct list_head idle;	/* slots, longest unused first */
 	unsigned int n_idle;
 	struct hlist_head table[1 << HASH_BITS];
@@ -57,24 +60,16 @@ struct update_reader {
 
 /* ---- decoders ----------------------------------------------------------- */
 
-static struct update_decoder *take_decoder(struct update_reader *reader)
-{
-	struct update_decoder *decoder;
-
-	spin_lock(&reader->lock);
-	decoder = list_first_entry_or_null(&reader->decoders,
-					   struct update_decoder, list);
-	if (decoder)
-		list_del(&decoder->list);
-	spin_unlock(&reader->lock);
-	return decoder;
-}
-
 struct update_decoder *update_decoder_get(struct update_reader *reader)
 {
 	struct update_decoder *decoder;
 
-	wait_event(reader->wait, (decoder = take_decoder(reader)));
+	down(&reader->free);
+	spin_lock(&reader->lock);
+	decoder = list_first_entry(&reader->decoders, struct update_decoder,
+				   list);
+	list_del(&decoder->list);
+	spin_unlock(&reader->lock);
 	return decoder;
 }
 
@@ -84,7 +79,7 @@ void update_decoder_put(struct update_reader *reader,
 	spin_lock(&reader->lock);
 	list_add(&decoder->list, &reader->decoders);
 	spin_unlock(&reader->lock);
-	wake_up_all(&reader->wait);
+	up(&reader->free);
 }
 
 /* ---- slots; the lock is held -------------------------------------------- */
@@ -128,8 +123,8 @@ static void release(struct update_reader *reader, struct slot *slot)
 
 /* Takes, held, the slot that nobody uses since the longest time, or NULL. */
 static struct slot *claim_slot(struct update_reader *reader,
-			       const struct update_ref *chunk, u32 want,
-			       bool whole)
+			       const struct update_ref *chunk,
+			       struct update_span span, bool whole)
 {
 	struct slot *slot =
 		list_first_entry_or_null(&reader->idle, struct slot, idle);
@@ -140,26 +135,31 @@ static struct slot *claim_slot(struct update_reader *reader,
 	hlist_del_init(&slot->node);
 	hlist_add_head(&slot->node, bucket(reader, chunk));
 	slot->chunk = *chunk;
-	slot->want = want;
+	slot->span = span;
 	slot->whole = whole;
 	slot->state = SLOT_LOADING;
 	slot->error = 0;
 	return slot;
 }
 
+static bool covers(const struct slot *slot, struct update_span span)
+{
+	return slot->span.from <= span.from && slot->span.end >= span.end;
+}
+
 /*
  * The slot of @chunk, held, or NULL if there is no room. It may have to be
- * filled, by the caller if *mine; or may be about to get less than @want.
+ * filled, by the caller if *mine; or may be about to get less than @span.
  */
 static struct slot *hold_chunk(struct update_reader *reader,
-			       const struct update_ref *chunk, u32 want,
-			       bool whole, bool *mine)
+			       const struct update_ref *chunk,
+			       struct update_span span, bool whole, bool *mine)
 {
 	struct slot *slot = find_chunk(reader, chunk);
 
 	*mine = false;
 	if (slot && (slot->state == SLOT_LOADING || slot->whole ||
-		     (slot->want >= want && !whole))) {
+		     (covers(slot, span) && !whole))) {
 		hold(reader, slot);
 		return slot;
 	}
@@ -168,7 +168,7 @@ static struct slot *hold_chunk(struct update_reader *reader,
 	*mine = true;
 	if (slot) /* asked for again, and for more: get all of it */
 		hlist_del_init(&slot->node);
-	return claim_slot(reader, chunk, want, whole || slot);
+	return claim_slot(reader, chunk, span, whole || slot);
 }
 
 /* ---- filling ------------------------------------------------------------ */
@@ -176,24 +176,26 @@ static struct slot *hold_chunk(struct update_reader *reader,
 static void fill_slot(struct update_reader *reader, struct slot *slot, u32 view)
 {
 	struct update_decoder *decoder = update_decoder_get(reader);
-	int n = update_decode(reader->source, decoder, &slot->chunk, slot->want,
+	struct update_span span = slot->span;
+	int r = update_decode(reader->source, decoder, &slot->chunk, &span,
 			      slot->whole, view, slot->data);
 
 	update_decoder_put(reader, decoder);
 	spin_lock(&reader->lock);
-	if (n < 0) {
-		slot->error = n;
+	if (r) {
+		slot->error = r;
 		hlist_del_init(&slot->node);
 		reader->counts.errors++;
 	} else {
-		slot->want = n;
+		slot->span = span;
 		reader->counts.decoded++;
-		reader->counts.bytes += n;
+		reader->counts.bytes += span.end;
 	}
 	/* Pairs with the acquire of those who wait. */
-	smp_store_release(&slot->state, n < 0 ? SLOT_FAILED : SLOT_READY);
+	smp_store_release(&slot->state, r ? SLOT_FAILED : SLOT_READY);
 	spin_unlock(&reader->lock);
-	wake_up_all(&reader->wait);
+	smp_mb(); /* the state before the look for who waits for it */
+	wake_up_var(&slot->state);
 }
 
 static void put_slot(struct update_reader *reader, struct slot *slot)
@@ -201,8 +203,8 @@ static void put_slot(struct update_reader *reader, struct slot *slot)
 	spin_lock(&reader->lock);
 	release(reader, slot);
 	spin_unlock(&reader->lock);
-	if (wq_has_sleeper(&reader->wait))
-		wake_up_all(&reader->wait);
+	if (wq_has_sleeper(&reader->room))
+		wake_up_all(&reader->room);
 }
 
 static void fill_ahead(struct work_struct *work)
@@ -219,8 +221,8 @@ static void fill_ahead(struct work_struct *work)
 /* ---- what readers call -------------------------------------------------- */
 
 const void *update_chunk_get(struct update_reader *reader,
-			     const struct update_ref *chunk, u32 want,
-			     bool whole, u32 view)
+			     const struct update_ref *chunk,
+			     struct update_span span, bool whole, u32 view)
 {
 	struct slot *slot;
 	bool mine;
@@ -228,20 +230,20 @@ const void *update_chunk_get(struct update_reader *reader,
 
 	for (;;) {
 		spin_lock(&reader->lock);
-		slot = hold_chunk(reader, chunk, want, whole, &mine);
+		slot = hold_chunk(reader, chunk, span, whole, &mine);
 		spin_unlock(&reader->lock);
 		if (!slot) {
-			wait_event(reader->wait, READ_ONCE(reader->n_idle));
+			wait_event(reader->room, READ_ONCE(reader->n_idle));
 			continue;
 		}
 		if (mine)
 			fill_slot(reader, slot, view);
 		else
-			wait_event(reader->wait,
-				   smp_load_acquire(&slot->state) !=
-					   SLOT_LOADING);
+			wait_var_event(&slot->state,
+				       smp_load_acquire(&slot->state) !=
+					       SLOT_LOADING);
 		r = slot->error;
-		if (!r && slot->want >= want)
+		if (!r && covers(slot, span))
 			return slot->data;
 		/* All that the chunk has is not enough. */
 		if (!r && slot->whole)
@@ -253,14 +255,15 @@ const void *update_chunk_get(struct update_reader *reader,
 }
 
 const void *update_chunk_try(struct update_reader *reader,
-			     const struct update_ref *chunk, u32 want)
+			     const struct update_ref *chunk,
+			     struct update_span span)
 {
 	const void *data = NULL;
 	struct slot *slot;
 
 	spin_lock(&reader->lock);
 	slot = find_chunk(reader, chunk);
-	if (slot && slot->state == SLOT_READY && slot->want >= want) {
+	if (slot && slot->state == SLOT_READY && covers(slot, span)) {
 		hold(reader, slot);
 		data = slot->data;
 	}
@@ -279,14 +282,15 @@ void update_chunk_put(struct update_reader *reader, const void *data)
 
 /* A slot is left for whoever cannot wait. */
 void update_chunk_ahead(struct update_reader *reader,
-			const struct update_ref *chunk)
+			const struct update_ref *chunk, struct update_span span,
+			bool whole)
 {
 	struct slot *slot = NULL;
 	bool mine = false;
 
 	spin_lock(&reader->lock);
 	if (reader->n_idle > 1)
-		slot = hold_chunk(reader, chunk, 1, true, &mine);
+		slot = hold_chunk(reader, chunk, span, whole, &mine);
 	if (slot && !mine)
 		release(reader, slot);
 	spin_unlock(&reader->lock);
@@ -345,6 +349,7 @@ static int make_decoders(struct update_reader *reader)
 		list_add(&decoder->list, &reader->decoders);
 		reader->counts.memory += each;
 	}
+	sema_init(&reader->free, n);
 	return 0;
 }
 
@@ -380,7 +385,7 @@ struct update_reader *update_reader_create(struct update_source *source)
 	reader->source = source;
 	reader->counts.memory = sizeof(*reader);
 	spin_lock_init(&reader->lock);
-	init_waitqueue_head(&reader->wait);
+	init_waitqueue_head(&reader->room);
 	INIT_LIST_HEAD(&reader->idle);
 	INIT_LIST_HEAD(&reader->decoders);
 	if (make_decoders(reader) || make_slots(reader))
@@ -409,4 +414,9 @@ void update_reader_destroy(struct update_reader *reader)
 struct update_source *update_reader_source(struct update_reader *reader)
 {
 	return reader->source;
+}
+
+unsigned int update_reader_slots(const struct update_reader *reader)
+{
+	return reader->n_slots;
 }

@@ -27,28 +27,32 @@ struct update_reader *update_reader_create(struct update_source *source);
 /* Nobody may hold a chunk. */
 void update_reader_destroy(struct update_reader *reader);
 struct update_source *update_reader_source(struct update_reader *reader);
+/* How many chunks it has room for. */
+unsigned int update_reader_slots(const struct update_reader *reader);
 
 /*
- * The first @want bytes of @chunk, at least 1, or an ERR_PTR: -EBADMSG for
- * damaged contents, else of the I/O. @whole: if it has to be decompressed, then
- * all of it. @view: entered. What was got stays valid until update_chunk_put().
- * A thread holds one chunk at a time: those who wait for room would else wait
- * for each other. May sleep.
+ * Where @chunk lies, of which the bytes of @span, at least 1, are valid; or an
+ * ERR_PTR: -EBADMSG for damaged contents, else of the I/O. @whole: if it has to
+ * be decompressed, then all of it. @view: entered. What was got stays valid
+ * until update_chunk_put(). A thread holds one chunk at a time: those who wait
+ * for room would else wait for each other. May sleep.
  */
 const void *update_chunk_get(struct update_reader *reader,
-			     const struct update_ref *chunk, u32 want,
-			     bool whole, u32 view);
+			     const struct update_ref *chunk,
+			     struct update_span span, bool whole, u32 view);
 /* The same if the chunk is in the cache, else NULL. Does not sleep. */
 const void *update_chunk_try(struct update_reader *reader,
-			     const struct update_ref *chunk, u32 want);
+			     const struct update_ref *chunk,
+			     struct update_span span);
 void update_chunk_put(struct update_reader *reader, const void *data);
 
 /*
- * Begins to get the whole of @chunk if it is not in the cache and there is
- * room that nobody needs. Does not sleep.
+ * Begins to get @span of @chunk, or with @whole all of it, if it is not in the
+ * cache and there is room that nobody needs. Does not sleep.
  */
 void update_chunk_ahead(struct update_reader *reader,
-			const struct update_ref *chunk);
+			const struct update_ref *chunk, struct update_span span,
+			bool whole);
 /* Waits until what was begun so has ended. */
 void update_chunk_settle(struct update_reader *reader);
 

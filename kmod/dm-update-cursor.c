@@ -67,42 +67,19 @@ static u64 into_piece(const struct update_cursor *cursor)
 
 /* ---- chunks ------------------------------------------------------------- */
 
-/*
- * Bytes of the chunk of this piece that will be asked for: pieces that follow
- * each other may be parts of one chunk, in any order.
- */
-static u32 bytes_wanted(const struct update_cursor *cursor)
-{
-	const struct update_source *source =
-		update_reader_source(cursor->reader);
-	struct update_piece piece = cursor->piece;
-	u32 want = 0, i = cursor->next;
-	u64 begin;
-
-	for (;;) {
-		begin = piece.block << source->block_bits;
-		if (piece.kind != UPDATE_PIECE_DATA || begin >= cursor->end ||
-		    piece.chunk.key != cursor->piece.chunk.key)
-			return want;
-		want = max_t(u32, want,
-			     piece.at + (end_of(cursor, &piece) - begin));
-		if (i == source->n_pieces)
-			return want;
-		update_source_piece(source, i++, &piece);
-	}
-}
-
 static int hold(struct update_cursor *cursor)
 {
 	const struct update_ref *chunk = &cursor->piece.chunk;
-	u32 want = bytes_wanted(cursor);
+	struct update_span span =
+		update_source_span(update_reader_source(cursor->reader),
+				   cursor->next - 1, cursor->at, cursor->end);
 	const void *data;
 
 	if (cursor->cached)
-		data = update_chunk_try(cursor->reader, chunk, want)
+		data = update_chunk_try(cursor->reader, chunk, span)
 			       ?: ERR_PTR(-EAGAIN);
 	else
-		data = update_chunk_get(cursor->reader, chunk, want,
+		data = update_chunk_get(cursor->reader, chunk, span,
 					cursor->whole, cursor->view);
 	if (IS_ERR(data))
 		return PTR_ERR(data);

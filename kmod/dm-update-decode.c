@@ -281,11 +281,12 @@ static int refuse(const char **why, const char *reason)
 }
 
 static int decode_v0(struct update_source *source,
-		     struct update_decoder *decoder, u32 c, u32 want,
-		     bool whole, void *to, const char **why)
+		     struct update_decoder *decoder, u32 c,
+		     struct update_span *span, bool whole, void *to,
+		     const char **why)
 {
 	const struct update_dir *dir = &source->v0;
-	u32 len = update_chunk_packed(dir, c);
+	u32 len = update_chunk_packed(dir, c), want = span->end;
 	void *packed;
 	int n;
 
@@ -307,38 +308,51 @@ static int decode_v0(struct update_source *source,
 	 */
 	if (n >= 0 && (u32)n < want)
 		return refuse(why, "Chunk gives too little");
-	return n;
+	if (n < 0)
+		return n;
+	*span = (struct update_span){ .end = n };
+	return 0;
 }
 
-/* The frame of @pieces pieces, to @to. */
+/*
+ * The frame of @pieces pieces, to @to; those from @first on are checked. What
+ * has no prefix is decoded in its place.
+ */
 static int decode_frame(struct update_source *source,
-			struct update_decoder *decoder, u32 pieces,
+			struct update_decoder *decoder, u32 first, u32 pieces,
 			const void *packed, void *to, const char **why)
 {
 	const struct update1_geometry *g = &source->v1.g;
 	const struct update1_chunk *chunk = decoder->chunk;
+	u32 from = update1_pieces_bytes(g, chunk, first);
 	u32 bytes = update1_pieces_bytes(g, chunk, pieces);
 	u32 len = update1_frame_seal(g, chunk, pieces, packed, decoder->frame);
-	int n = decompress_zstd(decoder->zstd, decoder->out, decoder->out_room,
+	void *out = chunk->prefix ? decoder->out : to;
+	int n = decompress_zstd(decoder->zstd, out,
+				chunk->prefix ? decoder->out_room
+					      : g->chunk_bytes,
 				decoder->frame, len);
 
 	if (n < 0)
 		return n;
 	if ((u32)n != chunk->prefix + bytes)
 		return refuse(why, "Chunk gives another size than it says");
-	if (update1_chunk_check(g, chunk, pieces, decoder->out + chunk->prefix))
+	out += chunk->prefix;
+	if (update1_chunk_check(g, chunk, first, pieces, out))
 		return refuse(why, "Chunk has a wrong checksum");
-	memcpy(to, decoder->out + chunk->prefix, bytes);
-	return bytes;
+	if (out != to)
+		memcpy(to + from, out + from, bytes - from);
+	return 0;
 }
 
 static int decode_v1(struct update_source *source,
 		     struct update_decoder *decoder,
-		     const struct update_ref *ref, u32 want, bool whole,
-		     u32 view, void *to, const char **why)
+		     const struct update_ref *ref, struct update_span *span,
+		     bool whole, u32 view, void *to, const char **why)
 {
 	const struct update1_geometry *g = &source->v1.g;
 	struct update1_chunk *chunk = decoder->chunk;
+	u32 first, pieces;
 	void *packed;
 	int r;
 
@@ -349,40 +363,44 @@ static int decode_v1(struct update_source *source,
 	r = update1_chunk_parse(g, packed, ref->stored, chunk, why);
 	if (r)
 		return r;
-	if (chunk->bytes < want)
+	if (chunk->bytes < span->end)
 		return refuse(why, "Chunk gives too little");
 	r = read_prefix(source, decoder, view);
 	if (r)
 		return r;
-	return decode_frame(source, decoder,
-			    whole ? chunk->n_pieces
-				  : update1_pieces(g, chunk, want),
-			    packed, to, why);
+	first = whole ? 0 : span->from / g->piece_bytes;
+	pieces = whole ? chunk->n_pieces : update1_pieces(g, chunk, span->end);
+	r = decode_frame(source, decoder, first, pieces, packed, to, why);
+	if (r)
+		return r;
+	span->from = update1_pieces_bytes(g, chunk, first);
+	span->end = update1_pieces_bytes(g, chunk, pieces);
+	return 0;
 }
 
 int update_decode(struct update_source *source, struct update_decoder *decoder,
-		  const struct update_ref *chunk, u32 want, bool whole,
-		  u32 view, void *to)
+		  const struct update_ref *chunk, struct update_span *span,
+		  bool whole, u32 view, void *to)
 {
 	const char *why = "Chunk cannot be decompressed";
 	u64 at = chunk->key;
-	int n;
+	int r;
 
 	if (source->version) {
-		n = decode_v1(source, decoder, chunk, want, whole, view, to,
+		r = decode_v1(source, decoder, chunk, span, whole, view, to,
 			      &why);
 	} else {
-		n = decode_v0(source, decoder, chunk->key, want, whole, to,
+		r = decode_v0(source, decoder, chunk->key, span, whole, to,
 			      &why);
 		at = source->v0.chunks[chunk->key].src;
 	}
-	if (n == -EBADMSG)
+	if (r == -EBADMSG)
 		DMERR_LIMIT("%pg: chunk at byte %llu is damaged: %s",
 			    source->diff, at, why);
-	else if (n < 0)
+	else if (r)
 		DMERR_LIMIT("%pg: chunk at byte %llu is unreadable (%d)",
-			    source->diff, at, n);
-	return n;
+			    source->diff, at, r);
+	return r;
 }
 
 /* ---- decoders ----------------------------------------------------------- */

@@ -31,13 +31,14 @@ size_t update_decoder_memory(const struct update_source *source);
 
 /*
  * Decompresses @chunk to @to, which has room for chunk_bytes: all of it with
- * @whole, else as far as @want bytes or, where the compression cannot stop
- * there, farther. @view: entered. Returns the valid bytes, at least @want; or
- * -EBADMSG for damaged contents, else the error of the I/O.
+ * @whole, else as far as @span ends or, where the compression cannot stop
+ * there, farther. @view: entered. Returns 0 and sets *span to what is valid, at
+ * least what it was; or -EBADMSG for damaged contents, else the error of the
+ * I/O. What lies before @span is not checked, so it may not be used.
  */
 int update_decode(struct update_source *source, struct update_decoder *decoder,
-		  const struct update_ref *chunk, u32 want, bool whole,
-		  u32 view, void *to);
+		  const struct update_ref *chunk, struct update_span *span,
+		  bool whole, u32 view, void *to);
 
 /* A decoder for metadata: of @compression, packed to @packed bytes at most. */
 int update_decoder_simple(struct update_decoder *decoder,

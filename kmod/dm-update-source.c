@@ -147,6 +147,40 @@ u32 update_source_next_chunk(const struct update_source *source, u32 i)
 	return dir->chunks[update_dir_chunk(dir, i) + 1].first;
 }
 
+/* Adds what [@at, @end) needs of @piece, which begins before @end. */
+static void widen(const struct update_source *source,
+		  const struct update_piece *piece, u64 at, u64 end,
+		  struct update_span *span)
+{
+	u64 first = piece->block << source->block_bits;
+	u64 from = max(first, at);
+
+	end = min(end, (piece->block + piece->n) << source->block_bits);
+	span->from = min_t(u64, span->from, piece->at + (from - first));
+	span->end = max_t(u64, span->end, piece->at + (end - first));
+}
+
+struct update_span update_source_span(const struct update_source *source, u32 i,
+				      u64 at, u64 end)
+{
+	u32 last = min(source->n_pieces, i + NEAR_PIECES);
+	struct update_span span = { .from = U32_MAX };
+	struct update_piece here, piece;
+
+	update_source_piece(source, i, &here);
+	for (; i < last; i++) {
+		update_source_piece(source, i, &piece);
+		if (piece.block << source->block_bits >= end)
+			break;
+		if (piece.kind == UPDATE_PIECE_DATA &&
+		    piece.chunk.key == here.chunk.key)
+			widen(source, &piece, at, end, &span);
+		else if (!source->version) /* chunks follow each other */
+			break;
+	}
+	return span;
+}
+
 void update_source_epoch(const struct update_source *source, u32 epoch,
 			 u32 *first, u32 *end)
 {

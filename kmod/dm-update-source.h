@@ -32,6 +32,12 @@ struct update_ref {
 	u32 stored; /* version 1: bytes to read there */
 };
 
+/* Bytes of a chunk, from @from to before @end. */
+struct update_span {
+	u32 from;
+	u32 end;
+};
+
 /* A run of blocks of the new image, from one place. */
 struct update_piece {
 	u64 block;
@@ -101,6 +107,14 @@ u32 update_source_find(const struct update_source *source, u64 block);
  * is, or none is near.
  */
 u32 update_source_next_chunk(const struct update_source *source, u32 i);
+/*
+ * What the bytes of the image from @at to before @end need of the chunk of
+ * piece
+ * @i, data, which has byte @at: other pieces may be parts of the same chunk, in
+ * any order.
+ */
+struct update_span update_source_span(const struct update_source *source, u32 i,
+				      u64 at, u64 end);
 /* All pieces of @epoch are among those from *first to before *end. */
 void update_source_epoch(const struct update_source *source, u32 epoch,
 			 u32 *first, u32 *end);

@@ -34,13 +34,16 @@ struct update {
 	struct update_reader *reader;
 	struct update_ahead ahead;
 	struct workqueue_struct *wq;
-	struct update_merge *merge; /* NULL with no_bg_update */
+	struct workqueue_struct *near; /* for one read, on the reader's CPU */
+	atomic_t reads;		       /* that wait for chunks */
+	struct update_merge *merge;    /* NULL with no_bg_update */
 };
 
 /* A read, in the bio's own memory. */
 struct changed_read {
 	struct work_struct work;
 	struct update *update;
+	u64 block;    /* the first one */
 	bool in_row;  /* one of many, each behind the other */
 	bool viewing; /* reads old bytes, by this view, until it ends */
 	u32 view;
@@ -87,8 +90,14 @@ static void read_changed(struct work_struct *work)
 	struct changed_read *read =
 		container_of(work, struct changed_read, work);
 	struct bio *bio = dm_bio_from_per_bio_data(read, sizeof(*read));
+	struct update *update = read->update;
+	int r;
 
-	end_read(bio, fill_bio(read->update, bio, false, read->in_row));
+	if (read->in_row)
+		update_ahead_wait(&update->ahead, read->block);
+	r = fill_bio(update, bio, false, read->in_row);
+	atomic_dec(&update->reads);
+	end_read(bio, r);
 }
 
 /* ---- map ---------------------------------------------------------------- */
@@ -155,6 +164,19 @@ static bool map_copy(struct update *update, struct bio *bio, sector_t sector,
 	return true;
 }
 
+/*
+ * A lone read is best done where its reader sleeps meanwhile: to wake another
+ * CPU, and then the reader's again, takes longer than a small chunk. More than
+ * one are spread over the CPUs.
+ */
+static void queue_read(struct update *update, struct changed_read *read)
+{
+	bool alone = atomic_inc_return(&update->reads) == 1;
+
+	INIT_WORK(&read->work, read_changed);
+	queue_work(alone ? update->near : update->wq, &read->work);
+}
+
 /* To the cache or a worker, as many blocks as change in a row. */
 static int map_changed(struct update *update, struct bio *bio, sector_t sector,
 		       u64 block, u64 end)
@@ -170,11 +192,11 @@ static int map_changed(struct update *update, struct bio *bio, sector_t sector,
 		end_read(bio, 0);
 		return DM_MAPIO_SUBMITTED;
 	}
-	INIT_WORK(&read->work, read_changed);
 	read->update = update;
+	read->block = block;
 	read->in_row = in_row;
-	queue_work(update->wq, &read->work);
-	update_ahead_inside(&update->ahead, block, end);
+	queue_read(update, read);
+	update_ahead_inside(&update->ahead, block, end, in_row);
 	return DM_MAPIO_SUBMITTED;
 }
 
@@ -390,15 +412,21 @@ static int start_parts(struct update *update, const struct options *options)
 				     MAX_WORKERS);
 	if (!update->wq)
 		goto destroy_reader;
+	update->near = alloc_workqueue("dm-update-near",
+				       WQ_MEM_RECLAIM | WQ_CPU_INTENSIVE, 1);
+	if (!update->near)
+		goto destroy_wq;
 	if (!options->merge)
 		return 0;
 	merge = update_merge_create(update->ti, update->system, update->reader,
 				    options->paused);
 	if (IS_ERR(merge))
-		goto destroy_wq;
+		goto destroy_near;
 	update->merge = merge;
 	return 0;
 
+destroy_near:
+	destroy_workqueue(update->near);
 destroy_wq:
 	destroy_workqueue(update->wq);
 destroy_reader:
@@ -410,6 +438,7 @@ static void stop_parts(struct update *update)
 {
 	if (update->merge)
 		update_merge_destroy(update->merge);
+	destroy_workqueue(update->near);
 	destroy_workqueue(update->wq);
 	update_reader_destroy(update->reader);
 }

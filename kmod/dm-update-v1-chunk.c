@@ -209,12 +209,12 @@ u32 update1_frame_seal(const struct update1_geometry *g,
 }
 
 int update1_chunk_check(const struct update1_geometry *g,
-			const struct update1_chunk *chunk, u32 pieces,
-			const void *decoded)
+			const struct update1_chunk *chunk, u32 first,
+			u32 pieces, const void *decoded)
 {
-	u32 i, at = 0;
+	u32 i, at = update1_pieces_bytes(g, chunk, first);
 
-	for (i = 0; i < pieces; i++) {
+	for (i = first; i < pieces; i++) {
 		u32 end = update1_pieces_bytes(g, chunk, i + 1);
 
 		if (plat_crc32c(~0u, decoded + at, end - at) !=

@@ -246,10 +246,13 @@ u32 update1_frame_span(const struct update1_chunk *chunk, u32 at, u32 *len);
 u32 update1_frame_seal(const struct update1_geometry *geometry,
 		       const struct update1_chunk *chunk, u32 pieces,
 		       const void *stored, void *frame);
-/* -EBADMSG unless the first @pieces pieces of the chunk are @decoded. */
+/*
+ * @decoded: the first @pieces pieces of the chunk. -EBADMSG unless those from
+ * @first on are what they should be.
+ */
 int update1_chunk_check(const struct update1_geometry *geometry,
-			const struct update1_chunk *chunk, u32 pieces,
-			const void *decoded);
+			const struct update1_chunk *chunk, u32 first,
+			u32 pieces, const void *decoded);
 
 /* ---- merging ------------------------------------------------------------- */
 

@@ -218,7 +218,7 @@ static int decode(struct v1_reader *rd, const struct v1_old *old)
 				  rd->frame);
 	n = ZSTD_decompressDCtx(rd->zstd, rd->decoded, want, rd->frame, size);
 	rd->ready = !ZSTD_isError(n) && n == want &&
-		    !update1_chunk_check(g, chunk, chunk->n_pieces,
+		    !update1_chunk_check(g, chunk, 0, chunk->n_pieces,
 					 rd->decoded + chunk->prefix);
 	if (rd->ready)
 		return 0;

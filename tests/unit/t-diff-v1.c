@@ -143,7 +143,7 @@ static void decode(struct merge *m, const struct update1_extent *e, uint8_t *to,
 				  frame);
 	check(ZSTD_decompress(out, chunk->prefix + chunk->bytes, frame, size) ==
 	      chunk->prefix + chunk->bytes);
-	check(!update1_chunk_check(g, chunk, chunk->n_pieces,
+	check(!update1_chunk_check(g, chunk, 0, chunk->n_pieces,
 				   out + chunk->prefix));
 	memcpy(to, out + chunk->prefix + e->offset, len);
 	free(out);

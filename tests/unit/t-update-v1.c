@@ -327,7 +327,7 @@ static const char *read_chunk(const struct update1_dir *dir, const u8 *stored,
 	n = update1_frame_seal(&dir->g, &chunk, pieces, stored, frame);
 	if (ZSTD_decompress(out, size, frame, n) != size)
 		why = "zstd";
-	else if (update1_chunk_check(&dir->g, &chunk, pieces,
+	else if (update1_chunk_check(&dir->g, &chunk, 0, pieces,
 				     out + chunk.prefix))
 		why = "checksum";
 	else
@@ -354,6 +354,37 @@ static void chunks_decode_whole_and_in_part(void)
 					  w.chunks[c].stored, bytes, to));
 			check(!memcmp(to, data + starts[c], bytes));
 		}
+	update1_dir_exit(&dir);
+	v1_free(&w);
+}
+
+/* Who wants none of the pieces before need not care for them. */
+static void pieces_are_checked_one_by_one(void)
+{
+	static struct update1_chunk chunk;
+	static u8 to[CHUNK];
+	struct update1_dir dir;
+	struct v1_writer w;
+	const u8 *stored;
+	const char *why;
+
+	sample(&w);
+	v1_end(&w);
+	check(!load_file(&w, &dir));
+	stored = w.file + w.chunks[0].at;
+	check(!read_chunk(&dir, stored, w.chunks[0].stored, CHUNK, to));
+	check(!update1_chunk_parse(&dir.g, stored, w.chunks[0].stored, &chunk,
+				   &why));
+	check(chunk.n_pieces > 2);
+	for (u32 i = 0; i < chunk.n_pieces; i++) {
+		to[(i + 1) * dir.g.piece_bytes - 1]++;
+		for (u32 n = 1; n <= chunk.n_pieces; n++)
+			for (u32 first = 0; first < n; first++)
+				check(!update1_chunk_check(&dir.g, &chunk,
+							   first, n, to) ==
+				      (i < first || i >= n));
+		to[(i + 1) * dir.g.piece_bytes - 1]--;
+	}
 	update1_dir_exit(&dir);
 	v1_free(&w);
 }
@@ -1139,6 +1170,7 @@ static const struct test tests[] = {
 	{ "old bytes are in their place or saved",
 	  old_bytes_are_in_their_place_or_saved },
 	{ "chunks decode whole and in part", chunks_decode_whole_and_in_part },
+	{ "pieces are checked one by one", pieces_are_checked_one_by_one },
 	{ "a large prefix is put together", a_large_prefix_is_put_together },
 	{ "each damaged byte of a chunk is found",
 	  each_damaged_byte_of_a_chunk_is_found },

@@ -543,17 +543,22 @@ for i in 35 100 203 470; do
         2>/run/dd
 done
 echo lone=$(stat bytes_decoded)
+dd if=/dev/mapper/u of=/dev/null bs=80k skip=14 count=1 iflag=direct 2>/run/dd
+echo both=$(stat bytes_decoded)
 """, 512, "all")
 
 
 def test_hazard_15_chunks_are_decompressed_once(lab):
     """By four readers that begin together; and of a chunk that can be stopped
-    at any byte, a lone read gets no more than is before its end."""
+    at any byte, a lone read gets no more than is before its end: of a single
+    block, and of blocks 280 to 300, the second half of a chunk and a part of
+    the next."""
     part = lab.part("h15")
     assert part.value("sums").split() == ["4", sha(new_image(512, "all"))]
     assert part.number("decoded") == 512 // 16
     assert part.number("lone") == sum((i % 16 + 1) * BLOCK
                                       for i in (35, 100, 203, 470))
+    assert part.number("both") - part.number("lone") == (16 + 12) * BLOCK
     counted(15)
 
 

@@ -163,6 +163,29 @@ def test_reads_of_any_size(tmp_path):
     assert setup.system.read_bytes() == setup.old
 
 
+def test_readers_of_the_same_stay_together(tmp_path):
+    """One reads much faster than the other, and more than the cache holds: yet
+    it does not run so far ahead that all is decompressed twice."""
+    count = 1536
+    setup = make_setup(tmp_path, count, set(range(count)), "none")
+    result = setup.passes("""
+        show || die show
+        mkfifo /run/gate
+        for bs in 64k 4k; do
+            (read go < /run/gate; dd if=/dev/mapper/u bs=$bs iflag=direct \
+                2>/run/dd-$bs | sha256sum > /run/sum-$bs) &
+        done
+        sleep 1
+        : > /run/gate
+        wait
+        echo sums=$(cut -d' ' -f1 /run/sum-64k /run/sum-4k)
+        echo decoded=$(dmsetup message u 0 stats |
+            sed 's/.*chunks_decoded=\\([0-9]*\\).*/\\1/')
+        """)
+    assert result.value("sums").split() == 2 * [sha(setup.new)]
+    assert int(result.value("decoded")) <= 1.1 * count / 16
+
+
 def test_sectors_of_4096(tmp_path):
     """A chunk may begin and end anywhere, whatever the device's unit is."""
     setup = make_setup(tmp_path, 256, every_third(256), per_chunk=3)
