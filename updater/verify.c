@@ -23,12 +23,9 @@
 #include <mbedtls/sha256.h>
 
 #include "err.h"
-#include "sha-ni.h"
 #include "verify.h"
 
 /* ---- SHA-256 ------------------------------------------------------------- */
-
-#define SHA_BLOCK 64 /* bytes */
 
 _Static_assert(sizeof(struct sha256) >= sizeof(mbedtls_sha256_context),
 	       "struct sha256 is too small");
@@ -44,28 +41,9 @@ void sha256_start(struct sha256 *sha)
 	mbedtls_sha256_starts_ret(context(sha), 0);
 }
 
-/* Whole blocks, where the machine is better at them than mbedtls. */
-static size_t add_blocks(mbedtls_sha256_context *c, const void *data,
-			 size_t len)
-{
-	size_t bytes = len / SHA_BLOCK * SHA_BLOCK;
-	uint64_t total = (uint64_t)c->total[1] << 32 | c->total[0];
-
-	if (!bytes || total % SHA_BLOCK || !sha_ni_usable())
-		return 0;
-	sha_ni_add(c->state, data, bytes / SHA_BLOCK);
-	total += bytes;
-	c->total[0] = total;
-	c->total[1] = total >> 32;
-	return bytes;
-}
-
 void sha256_add(struct sha256 *sha, const void *data, size_t len)
 {
-	size_t done = add_blocks(context(sha), data, len);
-
-	mbedtls_sha256_update_ret(context(sha), (const uint8_t *)data + done,
-				  len - done);
+	mbedtls_sha256_update_ret(context(sha), data, len);
 }
 
 void sha256_end(struct sha256 *sha, uint8_t hash[HASH_SIZE])

@@ -68,29 +68,6 @@ static void sha256_is_the_known_one(void)
 	check(!memcmp(hash, pieces, HASH_SIZE));
 }
 
-/* In pieces of one byte nothing is taken as whole blocks. */
-static void sha256_does_not_depend_on_the_pieces(void)
-{
-	uint8_t bytes[1000], whole[HASH_SIZE], pieces[HASH_SIZE];
-	struct sha256 sha;
-
-	for (size_t i = 0; i < sizeof(bytes); i++)
-		bytes[i] = i * i / 7 + i;
-	for (size_t len = 0; len <= sizeof(bytes); len++) {
-		sha256_start(&sha);
-		for (size_t i = 0; i < len; i++)
-			sha256_add(&sha, bytes + i, 1);
-		sha256_end(&sha, whole);
-		sha256_start(&sha);
-		sha256_add(&sha, bytes, len / 3);
-		sha256_add(&sha, bytes + len / 3, len - len / 3);
-		sha256_end(&sha, pieces);
-		check(!memcmp(whole, pieces, HASH_SIZE));
-		sha256(bytes, len, pieces);
-		check(!memcmp(whole, pieces, HASH_SIZE));
-	}
-}
-
 static void what_openssl_signs_is_accepted(void)
 {
 	static const char *const keys[] = { "ec", "rsa" };
@@ -289,8 +266,6 @@ static void a_key_that_cannot_sign_is_refused(void)
 
 static const struct test tests[] = {
 	{ "sha-256 is the known one", sha256_is_the_known_one },
-	{ "sha-256 does not depend on the pieces",
-	  sha256_does_not_depend_on_the_pieces },
 	{ "what openssl signs is accepted", what_openssl_signs_is_accepted },
 	{ "what we sign is accepted by openssl",
 	  what_we_sign_is_accepted_by_openssl },
