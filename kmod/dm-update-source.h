@@ -109,9 +109,8 @@ u32 update_source_find(const struct update_source *source, u64 block);
 u32 update_source_next_chunk(const struct update_source *source, u32 i);
 /*
  * What the bytes of the image from @at to before @end need of the chunk of
- * piece
- * @i, data, which has byte @at: other pieces may be parts of the same chunk, in
- * any order.
+ * piece @i, data, which has byte @at: other pieces may be parts of the same
+ * chunk, in any order.
  */
 struct update_span update_source_span(const struct update_source *source, u32 i,
 				      u64 at, u64 end);
