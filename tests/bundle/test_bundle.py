@@ -171,15 +171,16 @@ def token(folder, tmp_path):
 
 
 @pytest.mark.parametrize("kind", KEYS)
-def test_a_token_signs(folder, token, kind):
+def test_a_token_signs(folder, token, kind, tmp_path):
     env, pin = token
     run(BOWLINE, "bundle", "--board", "test", "--version", "2", "--boot",
         "kernel", "--key", f"pkcs11:object={kind}{pin}", "-o", "out",
         cwd=folder, env=env)
-    (folder / "one").mkdir(exist_ok=True)
-    (folder / "one/key.pem").write_bytes(
+    (tmp_path / "keys").mkdir()
+    (tmp_path / "keys/key.pem").write_bytes(
         (folder / f"keys/{kind}.pem").read_bytes())
-    said = run(BOWLINE, "info", "--keys", "one", "out", cwd=folder).stdout
+    said = run(BOWLINE, "info", "--keys", tmp_path / "keys", "out",
+               cwd=folder).stdout
     assert re.search(r"(?m)^signature +by a trusted key$", said)
 
 
