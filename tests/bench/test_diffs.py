@@ -115,3 +115,12 @@ def test_our_results_are_those_of_the_sources(tmp_path, monkeypatch):
     assert diffs.version(ours) == one
     (tmp_path / "updater/diff-pack.c").write_text("two")
     assert diffs.version(ours) != one
+
+
+@pytest.mark.parametrize("name", ["format 0", "format 1"])
+def test_the_new_image_may_be_longer(tmp_path, name):
+    (tmp_path / "old.img").write_bytes(b"old" * 4096)
+    (tmp_path / "new.img").write_bytes(b"new" * 6000)
+    tool = next(tool for tool in diffs.TOOLS if tool.name == name)
+    (tmp_path / "work").mkdir()
+    assert diffs.measure(tool, tmp_path, tmp_path / "work")["size"] > 0
