@@ -162,7 +162,7 @@ change_application() {
 
 application_tree() {
 	version=$(candidate updates nginx)
-	TREE=$CACHE/pair-tree-application-$(key "$1" "$version" "$CHANGE")
+	TREE=$CACHE/pair-tree-application-$(key "${1##*/}" "$version" "$CHANGE")
 	filled "$TREE" change_application "$1"
 }
 
