@@ -203,6 +203,7 @@ static uint64_t known_slot(struct matcher *m)
 	     slot = (slot + 1) & m->known.mask) {
 		uint64_t at = plan->stored[number].block << plan->block_bits;
 
+		images_trim();
 		if (plan->new->size - at >= size &&
 		    !memcmp(plan->new->bytes + at, m->block, size))
 			break;

@@ -176,6 +176,7 @@ static uint32_t vote(struct window *w, uint64_t block, uint32_t *n_seeds,
 	uint64_t found[SEED_PLACES];
 	uint32_t n, places, votes_n = 0;
 
+	images_trim();
 	from = from > SEED_BYTES ? from - SEED_BYTES + 1 : 0;
 	to = to < new->size ? to : new->size;
 	n = index_seeds(w->index, new->bytes + from, to - from, w->seeds);
