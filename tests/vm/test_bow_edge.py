@@ -321,38 +321,49 @@ def test_failing_log(disks, tmp_path, scribble, block_size):
 
 
 def test_a_log_block_whose_first_write_fails(disks, tmp_path):
-    """It is begun without a wait; the delay leaves time to make it fail."""
+    """It is begun without a wait: the delay leaves time to make it fail. One
+    writer alone, so that every block is begun so: all but four entries of the
+    second are written without a delay."""
     result = vm.run("BLOCK_SIZE=4096\n" + FLAKY.partition("BOW=/sys/block/dm-1")
                     [0] + """
         logs() { dmsetup status bow | cut -d' ' -f 7; }
-        round() {
-            for i in $(seq 40); do
-                dd if=/dev/urandom of=/dev/dm-2 bs=4k count=1 oflag=direct \\
-                    seek=$((1024 + 40 * $1 + i)) 2>/dev/null || echo FAILED &
-            done
-            wait
+        at=1024
+        overwrite() {   # overwrite N: so many blocks, one after the other
+            dd if=/dev/urandom of=/dev/dm-2 bs=4k count=$1 oflag=direct \\
+                seek=$at 2>/dev/null || echo FAILED
+            at=$((at + $1))
         }
-        dmsetup create slow --table \\
-            "0 $sectors delay /dev/dm-0 0 0 /dev/dm-0 0 2500"
+        delay() {
+            echo "0 $sectors delay /dev/dm-0 0 0 /dev/dm-0 0 $1"
+        }
+        dmsetup create slow --table "$(delay 0)"
         BOW=/sys/block/dm-2/bow
         make "1 block_size:4096" /dev/dm-1
-        for at in 9 12; do blkdiscard -o ${at}M -l 1M /dev/dm-2; done
+        blkdiscard -o 9M -l 4M /dev/dm-2
         dmsetup message bow 0 ranges
         cp /dev/vda /dev/vdb
         echo 1 > $BOW/state
-        (for n in 1 2 3 4 5; do round $n; done) > /run/rounds &
-        while [ $(logs) -lt 2 ]; do sleep 0.02; done
+        while [ $(logs) -lt 2 ]; do overwrite 1; done
+        overwrite $((at - 1024 - 4))
+        echo logs=$(logs)
+        delay 2500 | dmsetup load slow
+        dmsetup suspend --nolockfs slow
+        dmsetup resume slow
+        (for n in 1 2 3 4 5 6; do overwrite 1; done) &
+        while [ $(logs) -lt 3 ]; do sleep 0.02; done
         lower bad
         sleep 4
         lower good
         wait
+        at=$((at + 6))
         dmsetup status bow | sed 's/^/status=/'
-        round 6
+        overwrite 3
         dmsetup status bow | sed 's/^/last=/'
         echo CUT-HERE; sleep 99
         """, disks=disks, modules=[*MODULES, "dm_delay"], work=tmp_path,
                     timeout=240, kill_at="CUT-HERE")
     assert result.killed, result.console
+    assert result.value("logs") == "2"
     assert int(result.value("status").split()[7]) > 0, result.console
     assert result.value("last").split()[7] == result.value("status").split()[7]
     assert "begin a log block: error -5" in result.console
