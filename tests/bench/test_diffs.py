@@ -10,15 +10,15 @@ import diffreport
 import diffs
 
 
-def result(size, seconds=1.0):
-    used = {"seconds": seconds, "processor": 2 * seconds, "memory": 100.0}
+def result(size, seconds=1.0, processor=2.0):
+    used = {"seconds": seconds, "processor": processor, "memory": 100.0}
     return {"size": size, "make": used, "apply": used}
 
 
 RESULTS = {
     "one": {"zstd -19": result(5000000), "zstd --patch-from": result(1000, 4),
             "xdelta3 -9": result(900), "bsdiff": {"too-slow": 15, "old-alone": True},
-            "format 0": result(7000), "format 1": result(450, 2),
+            "format 0": result(7000), "format 1": result(450, 2, 6),
             "format 1, 256 KiB": None},
     "two": {"zstd -19": None, "zstd --patch-from": result(1000, 4),
             "xdelta3 -9": result(2000), "bsdiff": result(500),
@@ -38,11 +38,12 @@ def test_ratios_are_to_the_smallest_general_tool():
 
 
 def test_limits_judge_what_was_measured():
-    largest, mean, time = diffreport.verdicts(RESULTS)
+    largest, mean, wall, processor = diffreport.verdicts(RESULTS)
     assert largest[0].endswith(": two") and largest[1:] == (2, 1.02)
     assert mean[0].endswith("of 2 pairs") and mean[1] == pytest.approx(1)
-    assert time[0].endswith(": two") and time[1:] == (2, 1)
-    assert diffreport.summary(RESULTS).endswith("0 of 3 limits met")
+    assert wall[0].endswith(": two") and wall[1:] == (2, 1)
+    assert processor[0].endswith(": one") and processor[1:] == (3, 1)
+    assert diffreport.summary(RESULTS).endswith("0 of 4 limits met")
 
 
 def test_a_page_has_a_row_for_every_pair():
