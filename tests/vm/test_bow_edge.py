@@ -373,24 +373,31 @@ def test_a_log_block_whose_first_write_fails(disks, tmp_path):
 
 def test_what_the_first_overwrite_is_read_before_the_last_are_there(
         disks, tmp_path, scribble):
-    """Eight writes at once, the first of which may be a batch of its own; then
-    seven of which the last comes only when something was read. They are one
-    batch all the same: a write of copies and one of the log beside their own."""
+    """Eight writes, the first of which is a batch of its own; then seven of which
+    the last comes only when something was read. They are one batch all the same:
+    a write of copies and one of the log beside their own. The delay is as long
+    as a busy machine may take to start seven programs."""
     result = vm.run(SETUP + """
         write() { scribble /dev/dm-1 $((16 * $1)) 8 & }
         count() { awk "{ print \\$$1 }" /sys/block/dm-0/stat; }
-        dmsetup create slow --table "0 $sectors delay /dev/vda 0 0 /dev/vda 0 4000"
+        dmsetup create slow --table "0 $sectors delay /dev/vda 0 0 /dev/vda 0 8000"
         BOW=/sys/block/dm-1/bow
         make "1 block_size:4096" /dev/dm-0
         blkdiscard -o 9M -l 1M /dev/dm-1
         dmsetup message bow 0 ranges
         cp /dev/vda /dev/vdb
         echo 1 > $BOW/state
-        for i in $(seq 8); do write $i; done
+        await_reads() {
+            while [ $(($(count 1) - reads)) -lt $1 ]; do sleep 0.05; done
+        }
+        reads=$(count 1)
+        write 1
+        await_reads 1
+        for i in $(seq 2 8); do write $i; done
         wait
         reads=$(count 1) writes=$(count 5)
         for i in $(seq 11 16); do write $i; done
-        while [ $(($(count 1) - reads)) -lt 3 ]; do sleep 0.05; done
+        await_reads 3
         write 17
         wait
         echo writes=$(($(count 5) - writes))
@@ -399,6 +406,6 @@ def test_what_the_first_overwrite_is_read_before_the_last_are_there(
                     timeout=240, files={"bin/scribble": scribble},
                     kill_at="CUT-HERE")
     assert result.killed, result.console
-    assert int(result.value("writes")) == 2 + 7
+    assert int(result.value("writes")) == 2 + 7, result.console
     bowline("restore", disks[0])
     assert differences(disks[0], disks[1], free_ranges(result.console)) == []
