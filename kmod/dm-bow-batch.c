@@ -45,7 +45,8 @@ void bow_set_range(struct bow *bow, u64 start, u64 len, enum bow_type type)
 
 int bow_claim(struct bow *bow, u64 max, u64 *start, u64 *len)
 {
-	u64 run;
+	bool missing;
+	u32 leaf;
 
 	for (;;) {
 		spin_lock(&bow->lock);
@@ -53,19 +54,15 @@ int bow_claim(struct bow *bow, u64 max, u64 *start, u64 *len)
 			spin_unlock(&bow->lock);
 			return -ENOSPC;
 		}
+		missing = bow_ranges_missing(&bow->ranges, *start, *len,
+					     BOW_BACKUP, &leaf);
+		if (!missing)
+			bow_ranges_set(&bow->ranges, *start, *len, BOW_BACKUP);
 		spin_unlock(&bow->lock);
+		if (!missing)
+			return 0;
 		bow_prepare(bow, *start, *len, BOW_BACKUP);
-		spin_lock(&bow->lock);
-		/* A write may have taken some of it meanwhile. */
-		run = *len;
-		if (bow_ranges_find(&bow->ranges, *start, &run) == BOW_FREE)
-			break;
-		spin_unlock(&bow->lock);
 	}
-	*len = run;
-	bow_ranges_set(&bow->ranges, *start, run, BOW_BACKUP);
-	spin_unlock(&bow->lock);
-	return 0;
 }
 
 void bow_release(struct bow *bow, u64 start, u64 len)

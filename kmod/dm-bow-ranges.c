@@ -116,19 +116,19 @@ static enum bow_type type_at(const struct bow_ranges *r, u32 leaf, u32 i)
 	return words[i / WORD_BLOCKS] >> 2 * (i % WORD_BLOCKS) & 3;
 }
 
-/* How far from start, inside its leaf, it is all of this type. */
-static u64 run_in_leaf(const struct bow_ranges *r, u64 start,
+/* How far from start, at most len and inside its leaf, it is of this type. */
+static u64 run_in_leaf(const struct bow_ranges *r, u64 start, u64 len,
 		       enum bow_type type)
 {
 	u32 leaf = leaf_of(start);
 	u32 i = start % BOW_LEAF_BLOCKS;
-	u32 size = leaf_size(r, leaf);
+	u32 limit = min64(leaf_size(r, leaf), i + len);
 
 	if (type_at(r, leaf, i) != type)
 		return 0;
 	if (!r->leaf[leaf])
-		return size - i;
-	return leaf_run(r->leaf[leaf], i, size, type);
+		return limit - i;
+	return leaf_run(r->leaf[leaf], i, limit, type);
 }
 
 enum bow_type bow_ranges_find(const struct bow_ranges *r, u64 start, u64 *len)
@@ -139,7 +139,7 @@ enum bow_type bow_ranges_find(const struct bow_ranges *r, u64 start, u64 *len)
 	u64 pos = start;
 
 	while (pos < end && pos < r->blocks) {
-		u64 run = run_in_leaf(r, pos, type);
+		u64 run = run_in_leaf(r, pos, end - pos, type);
 
 		pos += run;
 		if (!run || pos % BOW_LEAF_BLOCKS)
