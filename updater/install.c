@@ -2,55 +2,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <zlib.h>
 
 #include "bowline-format.h"
 #include "err.h"
 #include "install.h"
 #include "install-check.h"
+#include "install-pieces.h"
 #include "payload.h"
 #include "progress.h"
 
 typedef unsigned long long ull;
-
-/* ---- a piece ------------------------------------------------------------- */
-
-#define PIECE_TRIES 5 /* of a piece that a link damages */
-
-/* Where piece i of a payload begins in the bundle. */
-static uint64_t piece_at(const struct install *in, enum payload_kind kind,
-			 u32 i)
-{
-	const struct payload *p = in->manifest.payload;
-	uint64_t at = in->head.size;
-
-	for (int before = 0; before < (int)kind; before++)
-		at += bundle_padded(p[before].size);
-	return at + (uint64_t)i * p[kind].piece_size;
-}
-
-/* Piece i into buf, and right; asked for again where a link damages it. */
-static int read_piece(struct install *in, enum payload_kind kind, u32 i)
-{
-	const struct payload *p = &in->manifest.payload[kind];
-	const char *name = in->stream.name, *what = payload_title(kind);
-	const char *why = NULL;
-
-	for (int tries = 0; tries < PIECE_TRIES; tries++) {
-		if (stream_seek(&in->stream, piece_at(in, kind, i)) ||
-		    stream_read(&in->stream, in->buf,
-				bundle_padded(piece_len(p, i))))
-			return -1;
-		why = bundle_wrong_piece(p, i, in->buf);
-		if (!why)
-			return 0;
-		if (!stream_again(&in->stream))
-			break;
-		say("piece %u of the %s in '%s' %s: asking for it again", i + 1,
-		    what, name, why);
-	}
-	return error("piece %u of the %s in '%s' %s", i + 1, what, name, why);
-}
 
 /* ---- a payload ----------------------------------------------------------- */
 
@@ -94,7 +55,7 @@ static int check_diff(struct install *in)
 	if (in->there[PAYLOAD_DIFF]
 		    ? dev_read(in->stage, STAGE_PAYLOAD, in->buf,
 			       bundle_padded(piece_len(p, 0)))
-		    : read_piece(in, PAYLOAD_DIFF, 0))
+		    : receive_piece(in, PAYLOAD_DIFF, 0, in->buf))
 		return -1;
 	in->first_read = !in->there[PAYLOAD_DIFF];
 	if (payload_diff(in->buf, p->size, &in->manifest, &room, &why))
@@ -107,39 +68,10 @@ static int check_diff(struct install *in)
 		     in->stream.name, (ull)room, (ull)p->room);
 }
 
-/* The pieces that are not there; nothing unchecked is written. */
-static int receive(struct install *in, enum payload_kind kind, struct dev *to,
-		   uint64_t offset)
-{
-	const struct payload *p = &in->manifest.payload[kind];
-	uint32_t *sums = calloc(p->n_pieces, sizeof(*sums));
-	char what[32];
-
-	in->sums[kind] = sums;
-	if (!sums)
-		return error("out of memory for %u pieces", p->n_pieces);
-	snprintf(what, sizeof(what), "writing the %s", payload_title(kind));
-	progress_start(what, p->size);
-	for (uint32_t i = in->there[kind]; i < p->n_pieces; i++) {
-		uint64_t at = (uint64_t)i * p->piece_size;
-
-		progress_update(at);
-		if (!in->first_read && read_piece(in, kind, i))
-			return -1;
-		in->first_read = false;
-		sums[i] = crc32(0, in->buf, piece_len(p, i));
-		if (dev_write(to, offset + at, in->buf,
-			      bundle_padded(piece_len(p, i))))
-			return -1;
-	}
-	progress_end();
-	return 0;
-}
-
 static int receive_boot(struct install *in)
 {
 	in->there[PAYLOAD_BOOT] = pieces_there(in, PAYLOAD_BOOT, in->boot, 0);
-	return receive(in, PAYLOAD_BOOT, in->boot, 0);
+	return receive_payload(in, PAYLOAD_BOOT, in->boot, 0);
 }
 
 /* ---- writing it ---------------------------------------------------------- */
@@ -179,7 +111,7 @@ static int write_diff(struct install *in)
 {
 	if (!has_diff(in))
 		return 0;
-	return receive(in, PAYLOAD_DIFF, in->stage, STAGE_PAYLOAD) ||
+	return receive_payload(in, PAYLOAD_DIFF, in->stage, STAGE_PAYLOAD) ||
 	       forget_progress(in);
 }
 
@@ -190,54 +122,6 @@ static int write_payloads(struct install *in)
 	    stream_seek(&in->stream, bundle_length(&in->head, &in->manifest)))
 		return -1;
 	return stream_expect_end(&in->stream);
-}
-
-/* CRC-32 of len bytes of dev. */
-static int sum_of(struct install *in, struct dev *dev, uint64_t at,
-		  uint32_t len, uint32_t *sum)
-{
-	if (dev_read(dev, at, in->buf, len))
-		return -1;
-	*sum = crc32(0, in->buf, len);
-	return 0;
-}
-
-/*
- * Whether the medium holds piece i. Of what this installation wrote, a sum is
- * known that costs less than the hash, which was right a moment ago.
- */
-static bool piece_is_there(struct install *in, enum payload_kind kind, u32 i,
-			   struct dev *dev, uint64_t at)
-{
-	const struct payload *p = &in->manifest.payload[kind];
-	uint8_t hash[HASH_SIZE];
-	uint32_t sum;
-
-	if (i < in->there[kind])
-		return !bundle_hash(dev, at, piece_len(p, i),
-				    (uint64_t)i * p->piece_size, hash) &&
-		       !memcmp(hash, p->piece[i], HASH_SIZE);
-	return !sum_of(in, dev, at, piece_len(p, i), &sum) &&
-	       sum == in->sums[kind][i];
-}
-
-static int compare_payload(struct install *in, enum payload_kind kind,
-			   struct dev *dev, uint64_t offset)
-{
-	const struct payload *p = &in->manifest.payload[kind];
-
-	progress_start("reading it back", p->size);
-	for (u32 i = 0; i < p->n_pieces; i++) {
-		uint64_t at = (uint64_t)i * p->piece_size;
-
-		if (!piece_is_there(in, kind, i, dev, offset + at))
-			return error("'%s' does not hold what was written: "
-				     "piece %u of the %s differs",
-				     dev_name(dev), i + 1, payload_title(kind));
-		progress_update(at);
-	}
-	progress_end();
-	return 0;
 }
 
 static int compare_head(struct install *in)
@@ -273,6 +157,7 @@ static int compare_diff(struct install *in)
 	return compare_progress(in) ||
 	       compare_payload(in, PAYLOAD_DIFF, in->stage, STAGE_PAYLOAD);
 }
+
 static int compare_boot(struct install *in)
 {
 	uint64_t size = dev_size(in->running_boot);

@@ -127,6 +127,9 @@ static int real_drop_cache(struct dev *dev)
 {
 	int err = posix_fadvise(dev->fd, 0, 0, POSIX_FADV_DONTNEED);
 
+	/* Whoever asks for the medium reads it front to back. */
+	if (!err)
+		err = posix_fadvise(dev->fd, 0, 0, POSIX_FADV_SEQUENTIAL);
 	if (err) {
 		errno = err;
 		return error_errno("cannot drop the cache of '%s'", dev->name);
