@@ -2,6 +2,7 @@
 """Format version 1 in a real kernel: random pairs of images, whose diffs copy
 old bytes from any offset, lean on them, and overwrite what they still need."""
 
+import fcntl
 import functools
 import os
 import random
@@ -19,9 +20,13 @@ MIB = 1 << 20
 
 @functools.lru_cache(maxsize=None)
 def maker():
-    """The program v1-pair of the unit tests."""
-    subprocess.run(["make", "-s", "-C", vm.TOP / "tests/unit", f"O={UNIT}",
-                    UNIT / "v1-pair"], check=True)
+    """The program v1-pair of the unit tests. One process makes it, or another
+    would find it half made."""
+    UNIT.mkdir(parents=True, exist_ok=True)
+    with open(UNIT / "v1-pair.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        subprocess.run(["make", "-s", "-C", vm.TOP / "tests/unit", f"O={UNIT}",
+                        UNIT / "v1-pair"], check=True)
     return UNIT / "v1-pair"
 
 
