@@ -253,8 +253,7 @@ static void look_at_fetched(const struct way *w, struct look *l)
 	l->why = bundle_wrong_piece(w->payload, l->piece, l->bytes);
 }
 
-/* failed: the stream has, and error() said so; nothing more can be asked for.
- */
+/* failed: the stream has, and error() said so. Nothing more is asked for. */
 static int write_piece(struct way *w, const struct look *l, int failed)
 {
 	uint32_t len = piece_len(w->payload, l->piece);

@@ -23,7 +23,8 @@ int receive_piece(struct install *in, enum payload_kind kind, u32 i,
  */
 int receive_payload(struct install *in, enum payload_kind kind, struct dev *dev,
 		    uint64_t offset);
-/* Does dev hold the whole payload? After receive_payload(). 0, or -1 after
+/*
+ * Does dev hold the whole payload? After receive_payload(). 0, or -1 after one
  * error().
  */
 int compare_payload(struct install *in, enum payload_kind kind, struct dev *dev,

@@ -845,7 +845,9 @@ static void every_failing_call_is_survived(void)
 				check(all_is_there());
 				continue;
 			}
-			check(captured_errors() >= 1);
+			/* One record that cannot be read leaves the other. */
+			check(captured_errors() == 1 ||
+			      strstr(captured, "its record differs"));
 			check(!env.stores);
 			check(same("system", old_image, SYSTEM_SIZE));
 			check(same("boot-a", new_image, BOOT_PART));
