@@ -60,14 +60,26 @@ struct update_reader {
 
 /* ---- decoders ----------------------------------------------------------- */
 
-struct update_decoder *update_decoder_get(struct update_reader *reader)
+/* The one that has the chunk, or the one unused for longest. Lock held. */
+static struct update_decoder *choose_decoder(struct update_reader *reader,
+					     const struct update_ref *chunk)
+{
+	struct update_decoder *decoder;
+
+	list_for_each_entry (decoder, &reader->decoders, list)
+		if (chunk && update_decoder_has(decoder, reader->source, chunk))
+			return decoder;
+	return list_last_entry(&reader->decoders, struct update_decoder, list);
+}
+
+struct update_decoder *update_decoder_get(struct update_reader *reader,
+					  const struct update_ref *chunk)
 {
 	struct update_decoder *decoder;
 
 	down(&reader->free);
 	spin_lock(&reader->lock);
-	decoder = list_first_entry(&reader->decoders, struct update_decoder,
-				   list);
+	decoder = choose_decoder(reader, chunk);
 	list_del(&decoder->list);
 	spin_unlock(&reader->lock);
 	return decoder;
@@ -175,7 +187,8 @@ static struct slot *hold_chunk(struct update_reader *reader,
 
 static void fill_slot(struct update_reader *reader, struct slot *slot, u32 view)
 {
-	struct update_decoder *decoder = update_decoder_get(reader);
+	struct update_decoder *decoder =
+		update_decoder_get(reader, &slot->chunk);
 	struct update_span span = slot->span;
 	int r = update_decode(reader->source, decoder, &slot->chunk, &span,
 			      slot->whole, view, slot->data);

@@ -56,8 +56,12 @@ void update_chunk_ahead(struct update_reader *reader,
 /* Waits until what was begun so has ended. */
 void update_chunk_settle(struct update_reader *reader);
 
-/* For who wants its buffers alone; may wait for one. */
-struct update_decoder *update_decoder_get(struct update_reader *reader);
+/*
+ * May wait for one; if there is a choice, one that has read @chunk already.
+ * NULL: for who wants its buffers alone.
+ */
+struct update_decoder *update_decoder_get(struct update_reader *reader,
+					  const struct update_ref *chunk);
 void update_decoder_put(struct update_reader *reader,
 			struct update_decoder *decoder);
 

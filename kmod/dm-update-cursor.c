@@ -119,7 +119,7 @@ static int fill_window(struct update_cursor *cursor, u32 view, u64 from, u64 at)
 		end = min(end, source->new_bytes);
 	n = min_t(u64, end - at, source->chunk_bytes);
 	drop(cursor);
-	cursor->decoder = update_decoder_get(cursor->reader);
+	cursor->decoder = update_decoder_get(cursor->reader, NULL);
 	cursor->old_at = at;
 	cursor->old_end = at + n;
 	return update_old_read(source, view, from, n, cursor->decoder->out);

@@ -272,6 +272,83 @@ static int read_prefix(struct update_source *source,
 	return r ?: last;
 }
 
+/* ---- chunks as they are in the file -------------------------------------- */
+
+static u32 packed_limit(const struct update_source *source)
+{
+	if (source->version) /* what is read is rounded up */
+		return source->v1.g.stored_bytes + 1024;
+	return update_packed_limit(source->v0.compression, source->chunk_bytes);
+}
+
+/* Byte of the file where @chunk begins. */
+static u64 chunk_at(const struct update_source *source,
+		    const struct update_ref *chunk)
+{
+	return source->version ? chunk->key : source->v0.chunks[chunk->key].src;
+}
+
+/* The end of all chunks. */
+static u64 chunks_end(const struct update_source *source)
+{
+	return source->version ? source->v1.g.dir_offset
+			       : source->v0.chunks[source->v0.n_chunks].src;
+}
+
+static u32 chunk_stored(const struct update_source *source,
+			const struct update_ref *chunk)
+{
+	return source->version ? chunk->stored
+			       : update_chunk_packed(&source->v0, chunk->key);
+}
+
+bool update_decoder_has(const struct update_decoder *decoder,
+			const struct update_source *source,
+			const struct update_ref *chunk)
+{
+	u64 at = chunk_at(source, chunk);
+
+	return at >= decoder->got_at && at + chunk_stored(source, chunk) <=
+						decoder->got_at + decoder->got;
+}
+
+static int read_packed(struct update_source *source,
+		       struct update_decoder *decoder, u64 at, u32 len)
+{
+	void *found =
+		update_read(source->io, source->diff, at, len, decoder->packed);
+
+	if (IS_ERR(found))
+		return PTR_ERR(found);
+	decoder->got_at = at;
+	decoder->got = len;
+	decoder->got_to = found;
+	return 0;
+}
+
+/*
+ * The first @len bytes of @chunk, with @more what follows, if that is more than
+ * one or two chunks; or an ERR_PTR. An error may be in what follows.
+ */
+static void *get_packed(struct update_source *source,
+			struct update_decoder *decoder,
+			const struct update_ref *chunk, u32 len, bool more)
+{
+	u64 at = chunk_at(source, chunk);
+	u32 most = min_t(u64, packed_limit(source), chunks_end(source) - at);
+	int r = 0;
+
+	if (!update_decoder_has(decoder, source, chunk)) {
+		decoder->got = 0;
+		r = more && most >= 3 * len
+			    ? read_packed(source, decoder, at, most)
+			    : -EAGAIN;
+		if (r)
+			r = read_packed(source, decoder, at, len);
+	}
+	return r ? ERR_PTR(r) : decoder->got_to + (at - decoder->got_at);
+}
+
 /* ---- chunks ------------------------------------------------------------- */
 
 static int refuse(const char **why, const char *reason)
@@ -281,22 +358,21 @@ static int refuse(const char **why, const char *reason)
 }
 
 static int decode_v0(struct update_source *source,
-		     struct update_decoder *decoder, u32 c,
-		     struct update_span *span, bool whole, void *to,
-		     const char **why)
+		     struct update_decoder *decoder,
+		     const struct update_ref *ref, struct update_span *span,
+		     bool whole, void *to, const char **why)
 {
 	const struct update_dir *dir = &source->v0;
-	u32 len = update_chunk_packed(dir, c), want = span->end;
+	u32 len = chunk_stored(source, ref), want = span->end;
 	void *packed;
 	int n;
 
 	/* A zstd frame is always decompressed whole. */
 	if (whole || dir->compression == UPDATE_ZSTD)
-		want = dir->chunks[c].need;
+		want = dir->chunks[ref->key].need;
 	if (dir->compression == UPDATE_NONE && want < len)
 		len = want;
-	packed = update_read(source->io, source->diff, dir->chunks[c].src, len,
-			     decoder->packed);
+	packed = get_packed(source, decoder, ref, len, whole);
 	if (IS_ERR(packed))
 		return PTR_ERR(packed);
 	n = decompress(dir->compression, decoder->zstd, to,
@@ -356,8 +432,7 @@ static int decode_v1(struct update_source *source,
 	void *packed;
 	int r;
 
-	packed = update_read(source->io, source->diff, ref->key, ref->stored,
-			     decoder->packed);
+	packed = get_packed(source, decoder, ref, ref->stored, whole);
 	if (IS_ERR(packed))
 		return PTR_ERR(packed);
 	r = update1_chunk_parse(g, packed, ref->stored, chunk, why);
@@ -383,17 +458,17 @@ int update_decode(struct update_source *source, struct update_decoder *decoder,
 		  bool whole, u32 view, void *to)
 {
 	const char *why = "Chunk cannot be decompressed";
-	u64 at = chunk->key;
+	u64 at = chunk_at(source, chunk);
 	int r;
 
 	if (source->version) {
 		r = decode_v1(source, decoder, chunk, span, whole, view, to,
 			      &why);
 	} else {
-		r = decode_v0(source, decoder, chunk->key, span, whole, to,
-			      &why);
-		at = source->v0.chunks[chunk->key].src;
+		r = decode_v0(source, decoder, chunk, span, whole, to, &why);
 	}
+	if (r) /* when it is tried again it is read again */
+		decoder->got = 0;
 	if (r == -EBADMSG)
 		DMERR_LIMIT("%pg: chunk at byte %llu is damaged: %s",
 			    source->diff, at, why);
@@ -404,13 +479,6 @@ int update_decode(struct update_source *source, struct update_decoder *decoder,
 }
 
 /* ---- decoders ----------------------------------------------------------- */
-
-static u32 packed_limit(const struct update_source *source)
-{
-	if (source->version) /* what is read is rounded up */
-		return source->v1.g.stored_bytes + 1024;
-	return update_packed_limit(source->v0.compression, source->chunk_bytes);
-}
 
 static bool uses_zstd(const struct update_source *source)
 {

@@ -13,6 +13,9 @@ struct update_part; /* private */
 struct update_decoder {
 	struct list_head list; /* its user's */
 	void *packed;
+	u64 got_at; /* bytes of the diff that are in it ... */
+	u32 got;    /* ... so many, or none */
+	void *got_to;
 	void *workspace;
 	void *zstd;
 	/* Version 1: */
@@ -29,12 +32,19 @@ void update_decoder_exit(struct update_decoder *decoder);
 /* Bytes of memory that each takes. */
 size_t update_decoder_memory(const struct update_source *source);
 
+/* Whether it has read @chunk already, with another one. */
+bool update_decoder_has(const struct update_decoder *decoder,
+			const struct update_source *source,
+			const struct update_ref *chunk);
+
 /*
  * Decompresses @chunk to @to, which has room for chunk_bytes: all of it with
  * @whole, else as far as @span ends or, where the compression cannot stop
  * there, farther. @view: entered. Returns 0 and sets *span to what is valid, at
  * least what it was; or -EBADMSG for damaged contents, else the error of the
- * I/O. What lies before @span is not checked, so it may not be used.
+ * I/O. With @whole the next chunks of the file are read, too, as far as there
+ * is room: who wants all of one mostly wants them. What lies before @span is
+ * not checked, so it may not be used.
  */
 int update_decode(struct update_source *source, struct update_decoder *decoder,
 		  const struct update_ref *chunk, struct update_span *span,

@@ -14,6 +14,7 @@
 #define WRITE_BYTES (1u << 20) /* most that one write carries */
 #define JOBS	    3	       /* writes that are made or under way at once */
 #define MAX_RETRIES 3	       /* of an I/O error, 1, 2 and 4 seconds apart */
+#define NO_EPOCH    U32_MAX
 
 /*
  * Reads within so many jiffies make a write wait, but not for longer than
@@ -36,20 +37,25 @@ struct save_row {
 	u64 behind; /* for, and the byte of it to go on with */
 };
 
+/* May a row that has been read be written? */
+enum leave { LEAVE_WAIT, LEAVE_GIVEN, LEAVE_DENIED };
+
 /* One write: a row of blocks of the new image, or of old ones to be saved. */
 struct job {
-	struct list_head list; /* while idle */
+	struct list_head list; /* while idle, or in ahead */
 	struct work_struct work;
 	struct update_merge *merge;
 	u64 begin; /* byte of the new image */
 	u32 bytes;
 	u32 blocks; /* 0: it saves */
+	enum leave leave;
 	struct save_row saves;
 	void *buf;
 };
 
 /* How far the rows of an epoch have been given out. */
 struct place {
+	u32 epoch; /* NO_EPOCH: of none */
 	u32 piece;
 	u32 used; /* blocks of it */
 	u32 end;  /* piece */
@@ -65,7 +71,10 @@ struct update_merge {
 	struct delayed_work work;      /* the conductor */
 	u32 buf_bytes;
 
-	u32 epoch;	/* that is being written; the conductor's */
+	u32 epoch; /* that is being written; the conductor's */
+	struct place place;
+	struct list_head ahead; /* jobs of the next epoch, read already */
+	unsigned int n_ahead;
 	u64 base;	/* blocks of the epochs before it */
 	u64 next_write; /* in ns: when the rate allows it */
 	s64 credit;	/* bytes to write before the next wait for reads */
@@ -94,18 +103,54 @@ struct update_merge {
 
 /* ---- one write ---------------------------------------------------------- */
 
+/* Begins with the chunk that byte @at of the image is from. */
+static void begin_chunk(struct update_merge *merge, u64 at)
+{
+	const struct update_source *source = merge->source;
+	struct update_span span = { .end = 1 };
+	struct update_piece piece;
+
+	update_source_piece(
+		source, update_source_find(source, at >> source->block_bits),
+		&piece);
+	if (piece.kind == UPDATE_PIECE_DATA)
+		update_chunk_ahead(merge->reader, &piece.chunk, span, true);
+}
+
+/*
+ * In parts, while the chunk of the next one is read. Each has a view of its
+ * own, for the next epoch waits until nobody has one of the epoch before.
+ */
+static int read_row(struct job *job)
+{
+	u32 done, n, most = job->merge->source->chunk_bytes;
+	struct update_cursor cursor;
+	int r = 0;
+
+	for (done = 0; !r && done < job->bytes; done += n) {
+		n = min(job->bytes - done, most);
+		if (n < job->bytes - done)
+			begin_chunk(job->merge, job->begin + done + n);
+		update_cursor_init(&cursor, job->merge->reader,
+				   job->begin + done, n);
+		cursor.whole = true;
+		cursor.room = true;
+		r = update_cursor_read(&cursor, job->buf + done, n);
+		update_cursor_exit(&cursor);
+	}
+	return r;
+}
+
+/* A row of the next epoch waits here until the one before is durable. */
 static int write_row(struct job *job)
 {
 	struct update_merge *merge = job->merge;
 	struct update_source *source = merge->source;
-	struct update_cursor cursor;
-	int r;
+	int r = read_row(job);
 
-	update_cursor_init(&cursor, merge->reader, job->begin, job->bytes);
-	cursor.whole = true;
-	cursor.room = true;
-	r = update_cursor_read(&cursor, job->buf, job->bytes);
-	update_cursor_exit(&cursor);
+	wait_event(merge->wait, READ_ONCE(job->leave) != LEAVE_WAIT);
+	if (READ_ONCE(job->leave) == LEAVE_DENIED)
+		return -EINTR;
 	if (r)
 		return r;
 	return update_write(source->io, source->system, job->begin, job->bytes,
@@ -181,15 +226,6 @@ static struct job *take_job(struct update_merge *merge)
 	return job;
 }
 
-static int wait_for_jobs(struct update_merge *merge)
-{
-	wait_event(merge->wait, READ_ONCE(merge->n_idle) == JOBS);
-	/* The last one is through with the lock when we have it. */
-	spin_lock(&merge->lock);
-	spin_unlock(&merge->lock);
-	return merge->error;
-}
-
 /* ---- when to write ------------------------------------------------------ */
 
 static bool stopped(struct update_merge *merge)
@@ -251,17 +287,16 @@ static int may_write(struct update_merge *merge, u32 bytes)
 /* ---- one epoch ---------------------------------------------------------- */
 
 /* The next row of blocks of the epoch, as long as a write may be. */
-static bool next_row(struct update_merge *merge, struct place *place,
+static bool next_row(const struct update_source *source, struct place *place,
 		     u64 *block, u32 *n)
 {
-	const struct update_source *source = merge->source;
 	u32 most = WRITE_BYTES >> source->block_bits, part;
 	struct update_piece piece;
 
 	most = max(most, 1u);
 	for (*n = 0; place->piece < place->end && *n < most; place->piece++) {
 		update_source_piece(source, place->piece, &piece);
-		if (piece.epoch != merge->epoch) {
+		if (piece.epoch != place->epoch) {
 			if (*n)
 				break;
 			continue;
@@ -280,34 +315,126 @@ static bool next_row(struct update_merge *merge, struct place *place,
 	return *n;
 }
 
-static void start_row(struct update_merge *merge, u64 block, u32 n)
+static struct job *start_row(struct update_merge *merge, u64 block, u32 n,
+			     enum leave leave)
 {
 	const struct update_source *source = merge->source;
 	struct job *job = take_job(merge);
 
+	job->leave = leave;
 	job->begin = block << source->block_bits;
 	job->blocks = n;
 	/* The image may end inside a block. */
 	job->bytes = min_t(u64, (u64)n << source->block_bits,
 			   source->image_bytes - job->begin);
 	queue_work(merge->jobs, &job->work);
+	return job;
+}
+
+/* Goes on in the rows of @epoch, or begins with them. */
+static struct place *go_to(struct update_merge *merge, u32 epoch)
+{
+	struct place *place = &merge->place;
+
+	if (place->epoch != epoch) {
+		*place = (struct place){ .epoch = epoch };
+		update_source_epoch(merge->source, epoch, &place->piece,
+				    &place->end);
+	}
+	return place;
+}
+
+/* What was read before its time comes first. */
+static int write_ahead(struct update_merge *merge)
+{
+	struct job *job, *next;
+	int r;
+
+	list_for_each_entry_safe (job, next, &merge->ahead, list) {
+		r = may_write(merge, job->bytes);
+		if (r)
+			return r;
+		list_del(&job->list);
+		merge->n_ahead--;
+		WRITE_ONCE(job->leave, LEAVE_GIVEN);
+		wake_up_all(&merge->wait);
+	}
+	return 0;
 }
 
 static int write_rows(struct update_merge *merge)
 {
-	struct place place = {};
+	struct place *place = go_to(merge, merge->epoch);
+	int r = write_ahead(merge);
 	u64 block;
 	u32 n;
-	int r = 0;
 
-	update_source_epoch(merge->source, merge->epoch, &place.piece,
-			    &place.end);
-	while (!r && next_row(merge, &place, &block, &n)) {
+	while (!r && next_row(merge->source, place, &block, &n)) {
 		r = may_write(merge, n << merge->source->block_bits);
 		if (!r)
-			start_row(merge, block, n);
+			start_row(merge, block, n, LEAVE_GIVEN);
 	}
 	return r;
+}
+
+/*
+ * While the last writes of an epoch are under way, and while they become
+ * durable, rows of the next one are read. They are what they will be: what the
+ * epoch overwrites of their old bytes is saved.
+ */
+static bool read_ahead(struct update_merge *merge, u32 epoch)
+{
+	struct job *job;
+	u64 block;
+	u32 n;
+
+	if (epoch == merge->source->n_epochs || stopped(merge) ||
+	    READ_ONCE(merge->paused) ||
+	    (READ_ONCE(merge->yield) && reads_are_recent(merge)) ||
+	    !next_row(merge->source, go_to(merge, epoch), &block, &n))
+		return false;
+	job = start_row(merge, block, n, LEAVE_WAIT);
+	list_add_tail(&job->list, &merge->ahead);
+	merge->n_ahead++;
+	return true;
+}
+
+static void drop_ahead(struct update_merge *merge)
+{
+	struct job *job, *next;
+
+	merge->place.epoch = NO_EPOCH;
+	list_for_each_entry_safe (job, next, &merge->ahead, list) {
+		list_del(&job->list);
+		merge->n_ahead--;
+		WRITE_ONCE(job->leave, LEAVE_DENIED);
+	}
+	wake_up_all(&merge->wait);
+	wait_event(merge->wait, READ_ONCE(merge->n_idle) == JOBS);
+}
+
+static bool all_written(const struct update_merge *merge)
+{
+	return READ_ONCE(merge->n_idle) + merge->n_ahead == JOBS;
+}
+
+/* Waits for the writes that may go, and reads meanwhile for epoch @next. */
+static int wait_for_jobs(struct update_merge *merge, u32 next)
+{
+	bool ahead = true;
+
+	for (;;) {
+		wait_event(merge->wait,
+			   all_written(merge) ||
+				   (ahead && READ_ONCE(merge->n_idle)));
+		if (!ahead || !READ_ONCE(merge->n_idle))
+			break;
+		ahead = read_ahead(merge, next);
+	}
+	/* The last one is through with the lock when we have it. */
+	spin_lock(&merge->lock);
+	spin_unlock(&merge->lock);
+	return merge->error;
 }
 
 /* The next row of saves of @epoch, as long as a write may be. */
@@ -432,7 +559,7 @@ static int end_writes(struct update_merge *merge, int r, bool flush, u32 done)
 	struct update_source *source = merge->source;
 	bool saved = merge->saved;
 
-	r = wait_for_jobs(merge) ?: r;
+	r = wait_for_jobs(merge, r ? source->n_epochs : done) ?: r;
 	if (!r && flush) {
 		r = flush_system(merge);
 		/* Partitions of one disk have one cache. */
@@ -444,6 +571,8 @@ static int end_writes(struct update_merge *merge, int r, bool flush, u32 done)
 		r = update_store_write(source, done, saved);
 	if (!r)
 		update_view_set(&source->view, UPDATE_DONE(done));
+	else
+		drop_ahead(merge);
 	return r;
 }
 
@@ -692,6 +821,8 @@ struct update_merge *update_merge_create(struct dm_target *ti,
 	spin_lock_init(&merge->lock);
 	init_waitqueue_head(&merge->wait);
 	INIT_LIST_HEAD(&merge->idle);
+	INIT_LIST_HEAD(&merge->ahead);
+	merge->place.epoch = NO_EPOCH;
 	INIT_DELAYED_WORK(&merge->work, conduct);
 	if (!make_jobs(merge) && !make_queues(merge))
 		return merge;

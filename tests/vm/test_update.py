@@ -571,6 +571,49 @@ def test_unreadable_update_device(tmp_path):
     assert result.value("sum") == sha(setup.new)
 
 
+def make_small_chunks(folder):
+    """Half of the image changes, in chunks that are a fraction of their size."""
+    rng = random.Random(5)
+    old, new = ([maker.text(rng, 512) * 8 for _ in range(512)]
+                for _ in range(2))
+    new[256:] = old[256:]
+    diff = maker.build(old, new, "zstd", 16, 4096)
+    setup = Setup(folder, b"".join(old), b"".join(new), diff)
+    return setup, find_chunks(diff)[:-1]
+
+
+def test_small_chunks_are_read_together(tmp_path):
+    setup, chunks = make_small_chunks(tmp_path)
+    result = setup.passes("""
+        show
+        before=$(ios vdb 1)
+        echo sum=$(sum /dev/mapper/u)
+        echo reads=$(($(ios vdb 1) - before))
+        """)
+    assert result.value("sum") == sha(setup.new)
+    assert int(result.value("reads")) < len(chunks) / 2
+
+
+def test_an_unreadable_chunk_is_no_matter_for_the_one_before(tmp_path):
+    """Though both are read together."""
+    setup, chunks = make_small_chunks(tmp_path)
+    begin, first = -(-chunks[1][0] // 512), chunks[1][1]
+    result = setup.passes(f"""
+        size=$(blockdev --getsz /dev/vdb)
+        dmsetup create diff --table "0 {begin} linear /dev/vdb 0
+            {begin} 1 error
+            $(({begin} + 1)) $((size - {begin} - 1)) linear /dev/vdb \\
+            $(({begin} + 1))" || die diff
+        dmsetup create u --table "0 $sectors update /dev/vda \\
+            /dev/mapper/diff 1 no_bg_update" || die map
+        dd if=/dev/mapper/u bs=4k count={first} iflag=direct of=/run/first
+        echo first=$(sha256sum </run/first | cut -d' ' -f1)
+        if dd if=/dev/mapper/u bs=4k skip={first} count=1 iflag=direct \\
+            of=/run/second; then die "the second chunk was read"; fi
+        """)
+    assert result.value("first") == sha(setup.new[:first * BLOCK])
+
+
 # ---- refusals --------------------------------------------------------------
 
 def patched(diff, offset, data):
