@@ -6,6 +6,7 @@ and in place."""
 import filecmp
 import os
 import pathlib
+import random
 import re
 import subprocess
 import sys
@@ -320,6 +321,31 @@ def test_a_few_saves_are_worth_long_writes(tmp_path):
     ratio, per_mib = writes(tmp_path, tmp_path / "diff", "--level", "1")
     assert per_mib <= 1.2
     assert ratio <= 1.09
+    assert proven(tmp_path, "rebuilt", tmp_path / "diff", tmp_path)
+
+
+def test_short_rows_do_not_split_long_ones(tmp_path):
+    """What leans on what, and where, is left to chance. Settled step by step a
+    row of three or four in an epoch of its own stays there: 29 requests."""
+    rng = random.Random(18)
+    row, count = 64 << 10, 400
+    old = noise(count * row, 21)
+    new = bytearray(noise(count * row, 22))
+
+    def lean(size, to):
+        there = rng.randrange(count * row - size)
+        new[to:to + size] = old[there:there + size]
+    for i in range(count):
+        for _ in range(rng.randrange(1, 4) if rng.random() < 0.2 else 0):
+            size = rng.randrange(2000, 16000)
+            lean(size, i * row + rng.randrange(row - size))
+    for _ in range(4):
+        lean(3 * row, rng.randrange(count - 3) * row)
+    for name, image in (("old", old), ("new", new)):
+        (tmp_path / f"{name}-rebuilt.img").write_bytes(image)
+    ratio, per_mib = writes(tmp_path, tmp_path / "diff", "--level", "1")
+    assert per_mib <= 1.05
+    assert ratio <= 1.1
     assert proven(tmp_path, "rebuilt", tmp_path / "diff", tmp_path)
 
 
