@@ -311,12 +311,22 @@ static int parse_options(struct dm_target *ti, struct dm_arg_set *args,
 	return 0;
 }
 
+/*
+ * A table that opens a device again, to write, opens it anew and forgets how it
+ * was open before: what the first user got is then gone. So all is opened as
+ * the other targets of the table would, if the device can be written at all.
+ */
 static int open_device(struct dm_target *ti, const char *name, bool write,
 		       struct dm_dev **dev)
 {
-	return dm_get_device(
-		ti, name,
-		write ? BLK_OPEN_READ | BLK_OPEN_WRITE : BLK_OPEN_READ, dev);
+	int r = dm_get_device(ti, name,
+			      dm_table_get_mode(ti->table) |
+				      (write ? BLK_OPEN_WRITE : 0),
+			      dev);
+
+	if (r && !write)
+		r = dm_get_device(ti, name, BLK_OPEN_READ, dev);
+	return r;
 }
 
 static void put_devices(struct update *update)
@@ -330,7 +340,10 @@ static void put_devices(struct update *update)
 			dm_put_device(update->ti, devices[i]);
 }
 
-/* What was got stays for put_devices() when the rest fails. */
+/*
+ * What was got stays for put_devices() when the rest fails. The diff, which
+ * nobody writes, comes last: the progress may be on the same device.
+ */
 static int get_devices(struct update *update, char **names,
 		       const struct options *options)
 {
@@ -341,17 +354,18 @@ static int get_devices(struct update *update, char **names,
 	r = open_device(ti, names[0], options->merge, &update->system);
 	if (r)
 		return r;
+	ti->error = "Cannot open the progress device";
+	if (options->store)
+		r = open_device(ti, options->store, options->merge,
+				&update->store);
+	if (r)
+		return r;
 	ti->error = "Cannot open the update device";
 	r = open_device(ti, names[1], false, &update->diff);
 	if (r)
 		return r;
 	ti->error = "System and update device are the same";
-	if (update->diff->bdev == update->system->bdev)
-		return -EINVAL;
-	ti->error = "Cannot open the progress device";
-	if (!options->store)
-		return 0;
-	return open_device(ti, options->store, options->merge, &update->store);
+	return update->diff->bdev == update->system->bdev ? -EINVAL : 0;
 }
 
 static int check_source(struct update *update, const struct options *options)

@@ -693,6 +693,31 @@ ARGUMENTS = [
 ]
 
 
+def test_devices_that_are_used_twice(tmp_path):
+    """By a target of the same table that may write, and for the progress: a
+    device that has to be opened again is not another one."""
+    setup = make_setup(tmp_path, 64, every_third(64))
+    size = setup.diff.stat().st_size
+    behind = size + -size % 4096
+    setup.diff.write_bytes(setup.diff.read_bytes().ljust(behind + 8192, b"\0"))
+    result = setup.passes(f"""
+        echo "0 $sectors update /dev/vda /dev/vdb 1 no_bg_update
+            $sectors 8 linear /dev/vda 0" | dmsetup create u || die two
+        dd if=/dev/mapper/u bs=512 count=$sectors of=/run/new
+        echo shown=$(sha256sum </run/new | cut -d' ' -f1)
+        dmsetup remove u
+        blockdev --setro /dev/vdb
+        show || die "cannot show a diff that is read-only"
+        dmsetup remove u
+        blockdev --setrw /dev/vdb
+        map /dev/vda "3 progress /dev/vdb {behind // 512}" || die map
+        wait_event
+        echo merged=$(sum /dev/vda)
+        dmsetup remove u && rmmod dm_update || die "something is still held"
+        """)
+    assert result.value("shown") == result.value("merged") == sha(setup.new)
+
+
 def test_arguments(tmp_path):
     setup = make_setup(tmp_path, 64, every_third(64))
     result = setup.passes("".join(f"""
