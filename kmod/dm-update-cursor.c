@@ -151,23 +151,6 @@ static int read_old(struct update_cursor *cursor, u32 view, u64 from, void *to,
 	return 0;
 }
 
-/* Behind the end of the new image, in its last sector, are zeros. */
-static int read_copy(struct update_cursor *cursor, void *to, u32 n)
-{
-	const struct update_source *source =
-		update_reader_source(cursor->reader);
-	u64 left = source->new_bytes - min(source->new_bytes, cursor->at);
-	u32 real = min_t(u64, n, left);
-	int r = 0;
-
-	if (real)
-		r = read_old(cursor, cursor->view,
-			     cursor->piece.from + into_piece(cursor), to, real);
-	if (!r)
-		memset(to + real, 0, n - real);
-	return r;
-}
-
 /* ---- all kinds ---------------------------------------------------------- */
 
 /* Chunks of version 0 are as good afterwards as before. */
@@ -177,7 +160,7 @@ static bool is_merged(const struct update_cursor *cursor)
 	       update_piece_merged(&cursor->piece, cursor->view);
 }
 
-static int read_part(struct update_cursor *cursor, void *to, u32 n)
+static int read_inside(struct update_cursor *cursor, void *to, u32 n)
 {
 	/* The system device has it, in the place where it was not begun. */
 	if (is_merged(cursor))
@@ -187,11 +170,31 @@ static int read_part(struct update_cursor *cursor, void *to, u32 n)
 		memset(to, 0, n);
 		return 0;
 	case UPDATE_PIECE_COPY:
-		return read_copy(cursor, to, n);
+		return read_old(cursor, cursor->view,
+				cursor->piece.from + into_piece(cursor), to, n);
 	case UPDATE_PIECE_DATA:
 		return read_data(cursor, to, n);
 	}
 	return -EINVAL;
+}
+
+/*
+ * Behind the end of the new image, in its last sector, are zeros: a chunk may
+ * have there what another block has in that place.
+ */
+static int read_part(struct update_cursor *cursor, void *to, u32 n)
+{
+	const struct update_source *source =
+		update_reader_source(cursor->reader);
+	u64 left = source->new_bytes - min(source->new_bytes, cursor->at);
+	u32 real = min_t(u64, n, left);
+	int r = 0;
+
+	if (real)
+		r = read_inside(cursor, to, real);
+	if (!r)
+		memset(to + real, 0, n - real);
+	return r;
 }
 
 int update_cursor_read(struct update_cursor *cursor, void *to, u32 n)
