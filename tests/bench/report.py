@@ -26,7 +26,9 @@ the machine that ran it.
   120 MB/s for writing, as an eMMC. They have a write cache, sectors of 512 bytes,
   and cannot force single writes to the medium, so each such write costs a flush.
 - The machine has two processors, and shares the host with nothing else that
-  works hard, or the times mean little; the counts of requests do not change.
+  works hard, or the times mean little; the counts of requests do not change. Its
+  kernel keeps its tick and takes the processor's clock (`nohz=off
+  tsc=reliable`), for an emulator's timers and other clocks are slow.
 - Everything is measured twice, the second time with the kernel's dm-delay under
   every target, raw included, set to {delay} ms for each write and each flush. The
   kernel counts time in ticks of 4 ms, and waits for two of them: one write at a

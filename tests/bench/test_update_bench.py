@@ -84,7 +84,7 @@ def test_every_limit_has_a_figure():
      300 / 3000, True),
     ("rewritten area, four readers in a row: times that each byte was "
      "decompressed", model(), 1, True),
-    ("merge: speed, zstd -d | dd = 1", model(merge=0.8), 1.25, True),
+    ("merge: speed, zstd -d into dd = 1", model(merge=0.8), 1.25, True),
     ("merge: writes of the system device per MiB that changes in a row",
      model(), 48 / 48, True),
 ])

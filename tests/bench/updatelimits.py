@@ -66,7 +66,7 @@ LIMITS = [
     *[limit for size in ("4 KiB", "128 KiB", "1 MiB") for depth in (1, 16)
       for limit in unchanged(f"{size}, depth {depth}")],
     *changed("new"), *changed("edited"),
-    Limit("merge: speed, zstd -d | dd = 1", 1.2,
+    Limit("merge: speed, zstd -d into dd = 1", 1.2,
           lambda run: run.time("pipe") / run.time("merge1")),
     Limit("merge: writes of the system device per MiB that changes in a row",
           1.1, writes_per_mib, most=True),

@@ -33,7 +33,9 @@ How many requests a second there were says more about the machine that ran it.
   flush.
 - The machine has two processors, emulated ones, so that what is decompressed
   takes longer beside what is read than on a real one. It shares the host with
-  nothing else that works hard, or the times mean little.
+  nothing else that works hard, or the times mean little. Its kernel keeps its
+  tick and takes the processor's clock (`nohz=off tsc=reliable`), for an
+  emulator's timers and other clocks are slow.
 - The contents are kernel modules. In the `same` third nothing changes; `new` has
   become other modules; in `edited` are the modules of the first third with an
   edit every few hundred bytes, so that their chunks lean on old bytes.
