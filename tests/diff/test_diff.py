@@ -307,6 +307,13 @@ def test_neighbours_are_written_together(moved, tmp_path):
     assert per_mib < 10
 
 
+def writes_between(folder, old, new):
+    """The same for two images; the diff is folder/diff."""
+    for name, image in (("old", old), ("new", new)):
+        (folder / f"{name}-rebuilt.img").write_bytes(image)
+    return writes(folder, folder / "diff", "--level", "1")
+
+
 def test_a_few_saves_are_worth_long_writes(tmp_path):
     """Every third row of 64 KiB leans on another row, in circles: without saves
     each of them has an epoch of its own. 25 MiB need two epochs, 26 requests."""
@@ -316,9 +323,7 @@ def test_a_few_saves_are_worth_long_writes(tmp_path):
     for i in range(0, count, 3):
         there = i * 37 % count * row + 777
         new[i * row + 5000:i * row + 14000] = old[there:there + 9000]
-    for name, image in (("old", old), ("new", new)):
-        (tmp_path / f"{name}-rebuilt.img").write_bytes(image)
-    ratio, per_mib = writes(tmp_path, tmp_path / "diff", "--level", "1")
+    ratio, per_mib = writes_between(tmp_path, old, new)
     assert per_mib <= 1.2
     assert ratio <= 1.09
     assert proven(tmp_path, "rebuilt", tmp_path / "diff", tmp_path)
@@ -341,9 +346,7 @@ def test_short_rows_do_not_split_long_ones(tmp_path):
             lean(size, i * row + rng.randrange(row - size))
     for _ in range(4):
         lean(3 * row, rng.randrange(count - 3) * row)
-    for name, image in (("old", old), ("new", new)):
-        (tmp_path / f"{name}-rebuilt.img").write_bytes(image)
-    ratio, per_mib = writes(tmp_path, tmp_path / "diff", "--level", "1")
+    ratio, per_mib = writes_between(tmp_path, old, new)
     assert per_mib <= 1.05
     assert ratio <= 1.1
     assert proven(tmp_path, "rebuilt", tmp_path / "diff", tmp_path)
