@@ -8,6 +8,7 @@ static void crc32_is_the_known_one(void)
 	check((plat_crc32(~0u, "123456789", 9) ^ ~0u) == 0xCBF43926u);
 	check(plat_crc32(0, "", 0) == 0);
 	check(plat_crc32(5, "", 0) == 5);
+	check(plat_crc32(5, NULL, 0) == 5);
 }
 
 static void crc32c_is_the_known_one(void)
