@@ -20,7 +20,8 @@ TARGETS = {
 }
 
 
-# Rewrites and reads come last and use what the long sequential phase wrote.
+# Rewrites and reads come last and use what the long sequential phase wrote. They
+# are over soon, so they are many.
 PHASES = [
     Phase("first-4k-d1", "randwrite", 4096, 1, 400, 1, 16, slow=100,
           quick=True),
@@ -34,10 +35,11 @@ PHASES = [
     Phase("first-1m-d1", "write", MIB, 1, 16, 137, 16),
     Phase("first-1m-d16", "write", MIB, 16, 96, 153, 96, all=True,
           quick=True),
-    Phase("rewrite-4k-d1", "randwrite", 4096, 1, 1000, 153, 96, slow=200),
-    Phase("rewrite-4k-d32", "randwrite", 4096, 32, 3000, 153, 96),
-    Phase("read-4k-d1", "randread", 4096, 1, 1000, 1, 248),
-    Phase("read-4k-d32", "randread", 4096, 32, 3000, 1, 248),
+    Phase("rewrite-4k-d1", "randwrite", 4096, 1, 6000, 153, 96, slow=200),
+    Phase("rewrite-4k-d32", "randwrite", 4096, 32, 12000, 153, 96,
+          slow=3000),
+    Phase("read-4k-d1", "randread", 4096, 1, 6000, 1, 248),
+    Phase("read-4k-d32", "randread", 4096, 32, 12000, 1, 248),
 ]
 BY_NAME = {phase.name: phase for phase in PHASES}
 

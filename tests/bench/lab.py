@@ -26,9 +26,10 @@ EVENTS = "/sys/kernel/tracing/events/block"
 # Debian's kernel, told to keep its tick and to trust the processor's clock: to
 # set a timer, or to ask a clock that is a device, takes an emulated machine as
 # long as a request to a disk, which has nothing to do with any target.
-vm.MACHINES["bench"] = vm.Machine(
-    "bench", "vm/amd64", "amd64", "ttyS0",
-    words="quiet no_timer_check nohz=off tsc=reliable")
+for _name in ("bench", "bench-exact"):
+    vm.MACHINES[_name] = vm.Machine(
+        _name, "vm/amd64", "amd64", "ttyS0", exact=_name == "bench-exact",
+        words="quiet no_timer_check nohz=off tsc=reliable")
 # A program for the machine that prints what was counted so far.
 MARK = (f"#!/bin/sh\ncat {EVENTS}/block_rq_issue/hist "
         f"{EVENTS}/block_bio_queue/hist\n").encode()
@@ -55,7 +56,8 @@ def halve(path, size):
                    input=f"2048,{half - 2048}\n{half},\n")
 
 
-def console(name, work, disks, plan, script, variables, **machine):
+def console(name, work, disks, plan, script, variables, kind="bench",
+            **machine):
     """What the machine prints that goes through plan, the text and order of
     jobs.job_file(), and script, a file beside this one, with variables set."""
     text, order = plan
@@ -65,7 +67,7 @@ def console(name, work, disks, plan, script, variables, **machine):
     files["bin/copy"] = vm.program(HERE / "copy.c", work, "amd64")
     result = vm.run(head + (HERE / "guest.sh").read_text() +
                     (HERE / script).read_text(), disks=disks, files=files,
-                    work=work, machine="bench", drive=DRIVE, **machine)
+                    work=work, machine=kind, drive=DRIVE, **machine)
     (vm.OUT / "log" / f"{name}.log").write_text(result.console)
     if "BENCH-DONE" not in result.console:
         sys.exit("the bench stopped half-way:\n" + result.console[-3000:])

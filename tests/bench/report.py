@@ -25,9 +25,11 @@ the machine that ran it.
 - The disks lie in the memory of the host, limited to 300 MB/s for reading and
   120 MB/s for writing, as an eMMC. They have a write cache, sectors of 512 bytes,
   and cannot force single writes to the medium, so each such write costs a flush.
-- The machine has two processors, and shares the host with nothing else that
-  works hard, or the times mean little; the counts of requests do not change. Its
-  kernel keeps its tick and takes the processor's clock (`nohz=off
+- The machine has one processor and a clock of its own, in which each instruction
+  takes a nanosecond (`-icount shift=0`), as on a small board; while it waits, the
+  clock goes on with the host's. So its times hardly depend on the host. That is
+  slower, so beside what is computed the disks look quicker than their limits.
+  The kernel keeps its tick and takes the processor's clock (`nohz=off
   tsc=reliable`), for an emulator's timers and other clocks are slow.
 - Everything is measured twice, the second time with the kernel's dm-delay under
   every target, raw included, set to {delay} ms for each write and each flush. The

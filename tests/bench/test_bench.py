@@ -8,6 +8,7 @@ import pytest
 import chart
 import jobs
 import judge
+import lab
 import limits
 import measure
 import report
@@ -213,3 +214,10 @@ def test_page_and_chart():
 def test_a_long_bar_ends_at_the_edge():
     drawn = "".join(chart.bar(0, 0, 3.5, "red", 1))
     assert f'width="{float(chart.WIDTH)}"' in drawn and "&gt; 3.50" in drawn
+
+
+def test_a_clock_that_counts_instructions_is_emulated():
+    words = lab.vm.MACHINES["bench-exact"].qemu("kvm")
+    assert words[words.index("-accel") + 1] == "tcg"
+    assert words[words.index("-icount") + 1] == "shift=0"
+    assert "-icount" not in lab.vm.MACHINES["bench"].qemu("kvm")

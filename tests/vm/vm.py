@@ -88,15 +88,19 @@ FAULTS = re.compile(r".*(?:\bBUG: |WARNING: |KASAN: |UBSAN: |Oops: |"
 class Machine:
     """What the machines differ in: out, the folder with kernel/ and kmod/;
     arch, Debian's name for it; console, its device; slow, how many times as
-    much time everything may take; words, for the kernel's command line."""
+    much time everything may take; words, for the kernel's command line; exact:
+    one emulated processor, whose clock counts its instructions, each as a
+    nanosecond, and goes on with the host's only while it waits."""
 
-    def __init__(self, name, out, arch, console, slow=1, words="quiet"):
+    def __init__(self, name, out, arch, console, slow=1, words="quiet",
+                 exact=False):
         self.name = name
         self.out = OUT / out
         self.arch = arch
         self.console = console
         self.slow = slow
         self.words = words
+        self.exact = exact
 
     def need(self, path):
         found = self.out / path
@@ -106,13 +110,17 @@ class Machine:
         return found
 
     def qemu(self, accelerator):
+        if self.exact:
+            accelerator = "tcg"
+        time = (["-smp", "1", "-icount", "shift=0"] if self.exact else
+                ["-smp", "2"])
         if self.arch == "arm64":
             return ["qemu-system-aarch64", "-M", "virt", "-cpu", "cortex-a57",
-                    "-accel", "tcg"]
+                    "-accel", "tcg", *time]
         # An emulator copies byte by byte with the strings that are "fast".
         cpu = "host" if accelerator == "kvm" else "max,-erms,-fsrm"
         return ["qemu-system-x86_64", "-M", "q35", "-cpu", cpu, "-accel",
-                accelerator]
+                accelerator, *time]
 
     def compiler(self):
         native = command("dpkg", "--print-architecture").strip()
@@ -221,7 +229,7 @@ def write_initramfs(path, kind, script, modules, files, packages):
 
 def qemu_words(kind, accelerator, ramdisk, disks, memory, sector, drive):
     words = kind.qemu(accelerator)
-    words += ["-smp", "2", "-m", str(memory), "-display", "none",
+    words += ["-m", str(memory), "-display", "none",
               "-nodefaults", "-no-reboot", "-serial", "stdio", "-kernel",
               str(kind.need("kernel/Image")), "-initrd", str(ramdisk),
               "-append", f"console={kind.console} {kind.words} panic=-1"]
