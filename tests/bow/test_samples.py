@@ -164,7 +164,8 @@ def dump(tmp_path_factory):
                *sorted(str(p.relative_to(TOP))
                        for p in (TOP / "updater").glob("bow*.c"))]
     subprocess.run(["gcc", "-std=gnu11", "-O1", "-g", "-fsanitize=address",
-                    "-I", "updater", "-I", "kmod", "-o", program, *sources],
+                    "-I", "updater", "-I", "kmod", "-o", program, *sources,
+                    "-lz"],
                    cwd=TOP, check=True)
 
     def make(seed, size, *cut):
