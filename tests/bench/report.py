@@ -27,8 +27,10 @@ the machine that ran it.
   and cannot force single writes to the medium, so each such write costs a flush.
 - The machine has one processor and a clock of its own, in which each instruction
   takes a nanosecond (`-icount shift=0`), as on a small board; while it waits, the
-  clock goes on with the host's. So its times hardly depend on the host. That is
-  slower, so beside what is computed the disks look quicker than their limits.
+  clock goes on with the host's. So what it computes takes as long on any host; what
+  it waits for does not, and reads one at a time, or 1 MiB in a row, still depend on
+  what else the host does. The emulator is slower than that clock, so beside what
+  is computed the disks look quicker than their limits.
   The kernel keeps its tick and takes the processor's clock (`nohz=off
   tsc=reliable`), for an emulator's timers and other clocks are slow.
 - Everything is measured twice, the second time with the kernel's dm-delay under
