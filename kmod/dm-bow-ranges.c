@@ -138,6 +138,8 @@ enum bow_type bow_ranges_find(const struct bow_ranges *r, u64 start, u64 *len)
 	u64 end = start + *len;
 	u64 pos = start;
 
+	if (*len == 1) /* what most ask for */
+		return type;
 	while (pos < end && pos < r->blocks) {
 		u64 run = run_in_leaf(r, pos, end - pos, type);
 

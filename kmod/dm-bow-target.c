@@ -47,14 +47,19 @@ static bool admit_zero(struct bow *bow, struct bio *bio)
 	return true;
 }
 
-/* Does the write touch anything that needs the worker? Lock held. */
-static bool is_plain(struct bow *bow, struct bio *bio, enum bow_type becomes)
+/*
+ * Does the write touch nothing that needs the worker? And takes it free blocks?
+ * Lock held.
+ */
+static bool is_plain(struct bow *bow, struct bio *bio, enum bow_type becomes,
+		     bool *takes)
 {
 	u64 pos = bow_first_block(bow, bio);
 	u64 end = bow_end_block(bow, bio);
 	u64 len;
 	u32 leaf;
 
+	*takes = false;
 	for (; pos < end; pos += len) {
 		enum bow_type type;
 
@@ -63,6 +68,7 @@ static bool is_plain(struct bow *bow, struct bio *bio, enum bow_type becomes)
 		if (type == BOW_FREE &&
 		    bow_ranges_missing(&bow->ranges, pos, len, becomes, &leaf))
 			return false;
+		*takes |= type == BOW_FREE;
 		if (bow->state == BOW_CHECKPOINT &&
 		    (type == BOW_UNCHANGED || type == BOW_BACKUP))
 			return false;
@@ -98,11 +104,14 @@ static bool is_held(struct bow *bow, struct bio *bio)
 
 static bool admit_write(struct bow *bow, struct bio *bio)
 {
+	bool takes;
+
 	if (bow->frozen || is_held(bow, bio) ||
 	    (bow->log_dirty && bow->state == BOW_TRIM) ||
-	    !is_plain(bow, bio, bow_taken_type(bow)))
+	    !is_plain(bow, bio, bow_taken_type(bow), &takes))
 		return false;
-	bow_take_free(bow, bio);
+	if (takes)
+		bow_take_free(bow, bio);
 	atomic_inc(&bow->writes[bow->generation]);
 	bow_bio(bio)->count = bow->generation ? BOW_WRITE_1 : BOW_WRITE_0;
 	return true;

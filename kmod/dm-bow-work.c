@@ -62,6 +62,8 @@ static void prepare_bio(struct bow *bow, struct bio *bio)
 	enum bow_type found;
 	u64 len;
 
+	if (bow->state == BOW_COMMITTED)
+		return;
 	for (; pos < end; pos += len) {
 		len = end - pos;
 		spin_lock(&bow->lock);
@@ -76,8 +78,6 @@ static bool let_go(struct bow *bow, struct bio *bio)
 {
 	bool go;
 
-	if (bow->state != BOW_COMMITTED && op_is_write(bio_op(bio)))
-		prepare_bio(bow, bio);
 	spin_lock(&bow->lock);
 	go = bow_admit(bow, bio);
 	spin_unlock(&bow->lock);
@@ -274,6 +274,17 @@ static void count_crowd(struct bow *bow, unsigned int here)
 	spin_unlock(&bow->lock);
 }
 
+/* The next of the pending bios, which needs no backup or cannot have one. */
+static void take_next(struct bow *bow, struct bio_list *pending,
+		      struct bio_list *taken)
+{
+	struct bio *bio = bio_list_pop(pending);
+
+	if (op_is_write(bio_op(bio)))
+		prepare_bio(bow, bio);
+	bio_list_add(taken, bio);
+}
+
 /*
  * What failed together is tried again one by one, so that a bad sector fails
  * only the write that needs it.
@@ -290,7 +301,7 @@ static void write_batch(struct bow *bow, struct bio_list *pending)
 	bio_list_init(&again);
 	err = bow_clean_log(bow);
 	if (err || bow->state != BOW_CHECKPOINT)
-		bio_list_add(&taken, bio_list_pop(pending));
+		take_next(bow, pending, &taken);
 	else
 		err = back_up(bow, pending, &taken);
 	alone = taken.head == taken.tail;
