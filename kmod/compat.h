@@ -35,6 +35,15 @@
 #define COMPAT_DM_IO_OPF(op, flags) .bi_opf = (op) | (flags)
 #endif
 
+/*
+ * Since 6.14 the library's sums use the processor's instructions for them
+ * wherever it has any; before, on arm64 alone of those with such drivers.
+ */
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 14, 0) && !defined(CONFIG_ARM64) && \
+	IS_ENABLED(CONFIG_CRYPTO_HASH)
+#define COMPAT_SUMS_BY_CRYPTO
+#endif
+
 /* __crc32c_le() became crc32c() in 6.14. */
 #if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 14, 0)
 #define __crc32c_le(seed, p, len) crc32c((seed), (p), (len))

@@ -913,12 +913,19 @@ static struct target_type bow_target = {
 
 static int __init bow_init(void)
 {
-	return dm_register_target(&bow_target);
+	int err;
+
+	plat_begin_sums();
+	err = dm_register_target(&bow_target);
+	if (err)
+		plat_end_sums();
+	return err;
 }
 
 static void __exit bow_exit(void)
 {
 	dm_unregister_target(&bow_target);
+	plat_end_sums();
 }
 
 module_init(bow_init);

@@ -709,12 +709,19 @@ static struct target_type update_target = {
 
 static int __init dm_update_init(void)
 {
-	return dm_register_target(&update_target);
+	int err;
+
+	plat_begin_sums();
+	err = dm_register_target(&update_target);
+	if (err)
+		plat_end_sums();
+	return err;
 }
 
 static void __exit dm_update_exit(void)
 {
 	dm_unregister_target(&update_target);
+	plat_end_sums();
 }
 
 module_init(dm_update_init);

@@ -26,9 +26,9 @@
 #define plat_alloc(size) kvzalloc((size), GFP_KERNEL)
 #define plat_free(p)	 kvfree(p)
 
-/* CRC-32 (reflected 0xEDB88320) and CRC-32C, no initial or final inversion. */
-#define plat_crc32(seed, p, len)  crc32_le((seed), (const u8 *)(p), (len))
-#define plat_crc32c(seed, p, len) __crc32c_le((seed), (const u8 *)(p), (len))
+/* What makes the sums below is there between these two: see plat-sums.h. */
+void plat_begin_sums(void);
+void plat_end_sums(void);
 
 #else /* user space */
 
@@ -57,8 +57,10 @@ typedef int64_t s64;
 #define plat_alloc(size) calloc(1, (size))
 #define plat_free(p)	 free(p)
 
+#endif
+
+/* CRC-32 (reflected 0xEDB88320) and CRC-32C, no initial or final inversion. */
 u32 plat_crc32(u32 seed, const void *p, size_t len);
 u32 plat_crc32c(u32 seed, const void *p, size_t len);
 
-#endif
 #endif

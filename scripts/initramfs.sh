@@ -42,12 +42,25 @@ contents() {
 	done
 }
 
-# Names of the modules wanted: ours are replaced by what they depend on.
+show_depends() {
+	modprobe -d "$KERNEL/root" -S "$RELEASE" --show-depends "$1"
+}
+
+better_with() {
+	for alias in $(modinfo -F softdep "$1" | sed 's/^pre://'); do
+		show_depends "$alias" >/dev/null 2>&1 && echo "$alias"
+	done
+	:
+}
+
+# Names of the modules wanted: ours are replaced by what they depend on, and by
+# what they are better with, where the kernel has that.
 names() {
 	for name in $(conf MODULES); do
 		ours=$BOARD_OUT/kmod/$(echo "$name" | tr _ -).ko
 		if [ -f "$ours" ]; then
 			modinfo -F depends "$ours" | tr , ' '
+			better_with "$ours"
 		else
 			echo "$name"
 		fi
@@ -57,8 +70,7 @@ names() {
 # The files of these modules and of all that they need, in the kernel's tree.
 files() {
 	for name in $(names); do
-		modprobe -d "$KERNEL/root" -S "$RELEASE" --show-depends \
-			"$name" || die "module '$name': not in $RELEASE"
+		show_depends "$name" || die "module '$name': not in $RELEASE"
 	done | awk '$1 == "insmod" { print $2 }' | sort -u
 }
 

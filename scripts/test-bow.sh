@@ -25,7 +25,7 @@ unit_tests() {
 # in_kernel MACHINE: the quick tests of the target.
 in_kernel() {
 	export VM_MACHINE="$1"
-	pytest tests/vm/test_bow*.py -n 2
+	pytest tests/vm/test_bow*.py tests/vm/test_sums.py -n 2
 }
 
 # The long ones, which say themselves on which machines. Those of one file may

@@ -37,7 +37,7 @@ fuzzers() {
 # in_kernel MACHINE: the quick tests of the target.
 in_kernel() {
 	export VM_MACHINE="$1"
-	pytest tests/vm/test_update*.py -n 2
+	pytest tests/vm/test_update*.py tests/vm/test_sums.py -n 2
 }
 
 # The long ones, on the machine that is quickest.

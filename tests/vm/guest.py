@@ -25,8 +25,8 @@ ALWAYS = re.compile(r"ld-linux.*\.so\.\d+|libgcc_s\.so\.1")
 UNWANTED = re.compile(r"lib/(systemd|udev|debug|modprobe\.d)/")
 
 
-def command(*words):
-    return subprocess.run([str(w) for w in words], check=True, text=True,
+def command(*words, check=True):
+    return subprocess.run([str(w) for w in words], check=check, text=True,
                           stdout=subprocess.PIPE).stdout
 
 

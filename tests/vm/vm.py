@@ -177,7 +177,8 @@ class Result:
 
 
 def module_files(kind, names):
-    """The modules and all they need, in the order to load them."""
+    """The modules and all they need, in the order to load them, and before
+    ours what they are better with, where the kernel has it."""
     release = kind.need("kernel/release").read_text().strip()
     files = []
 
@@ -185,9 +186,10 @@ def module_files(kind, names):
         if path not in files:
             files.append(path)
 
-    def stock(name):
+    def stock(name, check=True):
         lines = command("/sbin/modprobe", "-d", kind.out / "kernel/root", "-S",
-                        release, "--show-depends", name).splitlines()
+                        release, "--show-depends", name,
+                        check=check).splitlines()
         for line in lines:
             if line.startswith("insmod "):
                 add(Path(line.split()[1]))
@@ -198,6 +200,9 @@ def module_files(kind, names):
             depends = command("/sbin/modinfo", "-F", "depends", ours)
             for needed in filter(None, depends.strip().split(",")):
                 stock(needed)
+            wanted = command("/sbin/modinfo", "-F", "softdep", ours)
+            for name in wanted.replace("pre:", "").split():
+                stock(name, check=False)
             add(ours)
         else:
             stock(name)
