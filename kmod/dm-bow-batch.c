@@ -355,14 +355,14 @@ static void start_reads(struct bow *bow, bool all)
 		if (all || !batch->jobs[i].move)
 			start_read(bow, &batch->jobs[i]);
 	blk_finish_plug(&plug);
-	if (batch->part < BOW_PARTS - 1)
-		batch->part++;
 }
 
 /* The live copy of block 0 changes until it is held. */
 void bow_read_ahead(struct bow *bow)
 {
 	start_reads(bow, false);
+	if (bow->batch->part < BOW_PARTS - 1)
+		bow->batch->part++;
 }
 
 static void sum_part(struct bow *bow, u32 part)
@@ -379,20 +379,20 @@ static void sum_part(struct bow *bow, u32 part)
 	}
 }
 
-/* What was read first is summed while the rest comes. */
+/* What was read first is summed while the rest comes; the last is not yet. */
 static int read_jobs(struct bow *bow)
 {
 	int err = 0;
 	u32 part;
 
 	start_reads(bow, true);
-	for (part = 0; part < BOW_PARTS; part++) {
+	for (part = 0; part < bow->batch->part; part++) {
 		if (bow_finish(&bow->batch->reads[part]))
 			err = -EIO;
 		else
 			sum_part(bow, part);
 	}
-	return err;
+	return bow_finish(&bow->batch->reads[part]) ?: err;
 }
 
 /* Makes bow->image, the log block with the batch's entries. */
@@ -508,13 +508,11 @@ static void settle(struct bow *bow, int err)
 }
 
 /* The copies first, then the log: where no reader could tell what is lost. */
-static int write_in_order(struct bow *bow)
+static int write_in_order(struct bow *bow, blk_opf_t flags)
 {
 	struct bow_batch *batch = bow->batch;
-	blk_opf_t flags = backup_flags(bow);
 	int err;
 
-	start_jobs(bow, flags);
 	if (batch->roll && !bow->ahead)
 		bow_start(bow, &bow->batch->io, REQ_OP_WRITE, flags,
 			  batch->roll_dest, bow->block_size, bow->log, false);
@@ -558,13 +556,11 @@ static void plan_ahead(struct bow *bow)
  * then what they cover is where it was, and has the entry's checksum: nothing
  * has to be undone.
  */
-static int write_together(struct bow *bow)
+static int write_together(struct bow *bow, blk_opf_t flags)
 {
-	blk_opf_t flags = backup_flags(bow);
 	int err;
 
 	plan_ahead(bow);
-	start_jobs(bow, flags);
 	bow_start(bow, &bow->batch->io, REQ_OP_WRITE, flags, 0, bow->block_size,
 		  bow->image, false);
 	if (bow->batch->ahead)
@@ -583,17 +579,26 @@ static int write_together(struct bow *bow)
 	return 0;
 }
 
+/* The copies are on their way while the last of them are summed. */
 static int copy_and_log(struct bow *bow, bool in_order)
 {
+	blk_opf_t flags = backup_flags(bow);
 	int err = read_jobs(bow);
-	int roll_err = bow_end_roll(bow);
 
-	if (err || roll_err) {
+	if (!err) {
+		start_jobs(bow, flags);
+		sum_part(bow, bow->batch->part);
+		err = bow_end_roll(bow);
+		if (err)
+			bow_finish(&bow->batch->io);
+	}
+	if (err) {
 		bow_release_batch(bow);
-		return err ?: roll_err;
+		return err;
 	}
 	build_log(bow);
-	return in_order ? write_in_order(bow) : write_together(bow);
+	return in_order ? write_in_order(bow, flags)
+			: write_together(bow, flags);
 }
 
 void bow_count_error(struct bow *bow, const char *what, int err)
