@@ -651,10 +651,11 @@ static void show_stats(struct update *update, char *result, unsigned int maxlen)
 
 	update_reader_count(update->reader, &counts);
 	DMEMIT("chunks_decoded=%lu bytes_decoded=%llu chunk_errors=%lu "
-	       "memory=%zu directory=%zu merge_memory=%zu",
+	       "memory=%zu directory=%zu merge_memory=%zu records=%llu",
 	       counts.decoded, counts.bytes, counts.errors, counts.memory,
 	       update_source_memory(&update->source),
-	       update->merge ? update_merge_memory(update->merge) : 0);
+	       update->merge ? update_merge_memory(update->merge) : 0,
+	       READ_ONCE(update->source.store.progress.sequence));
 }
 
 static int update_message(struct dm_target *ti, unsigned int argc, char **argv,

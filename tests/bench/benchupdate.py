@@ -16,7 +16,8 @@ from lab import verity, vm
 from measure import Run, repetitions
 
 STORES = 4 * pair.CHANGED  # exceptions of two snapshots
-STATS = b"""for name in update1 update0; do
+STATS = b"""for name in update1 update0 merge; do
+	[ -e /dev/mapper/$name ] || continue
 	dmsetup message $name 0 stats | tr ' =' '\\n ' | sed "s/^/stat $name /"
 done
 """

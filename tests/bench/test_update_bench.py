@@ -29,6 +29,7 @@ AFTER = f"""{VDH} WS 2048 58
 {VDG} FF 0 4
 stat update1 bytes_decoded 65536
 stat update0 bytes_decoded 7
+stat merge records 4
 """
 
 
@@ -46,7 +47,8 @@ def test_requests_of_each_disk():
 
 
 def test_what_the_targets_counted():
-    assert added().stats == {("update1", "bytes_decoded"): 65036}
+    assert added().stats == {("update1", "bytes_decoded"): 65036,
+                             ("merge", "records"): 4}
 
 
 def model(update=1.0, merge=1.0):
@@ -87,6 +89,8 @@ def test_every_limit_has_a_figure():
     ("merge: speed, zstd -d into dd = 1", model(merge=0.8), 1.25, True),
     ("merge: writes of the system device per MiB that changes in a row",
      model(), 48 / 48, True),
+    ("merge: flushes of the system device per durable record", model(), 3 / 4,
+     True),
 ])
 def test_a_limit(text, run, value, met):
     assert verdicts(run)[text] == (pytest.approx(value), met)

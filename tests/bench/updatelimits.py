@@ -62,6 +62,13 @@ def written_per_byte(run):
     return run.count("merge1", lambda r: r.written) / CHANGED
 
 
+def flushes_per_record(run):
+    """Of the system device; to force a record may take a disk one of its own.
+    """
+    return (on_disk(run, SYSTEM, "flush") /
+            run.count("merge1", lambda r: r.stats["merge", "records"]))
+
+
 LIMITS = [
     *[limit for size in ("4 KiB", "128 KiB", "1 MiB") for depth in (1, 16)
       for limit in unchanged(f"{size}, depth {depth}")],
@@ -72,4 +79,6 @@ LIMITS = [
           1.1, writes_per_mib, most=True),
     Limit("merge: bytes written per byte that changes", 1.1, written_per_byte,
           most=True),
+    Limit("merge: flushes of the system device per durable record", 1,
+          flushes_per_record, most=True),
 ]

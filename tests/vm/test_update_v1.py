@@ -16,6 +16,7 @@ from test_update import PRELUDE, sha
 
 UNIT = vm.OUT / "unit"
 MIB = 1 << 20
+RECORD, SEQUENCE = 4096, 8  # bytes of one; where in it its number is
 
 
 @functools.lru_cache(maxsize=None)
@@ -89,7 +90,7 @@ def test_show_and_merge(tmp_path, seed):
     """The new image before, during and after the merge, by several readers,
     through a suspend, and with another table in the middle."""
     pair = Pair(tmp_path, seed, 3000)
-    result, disk, _ = run_pair(tmp_path, pair, READERS + """
+    result, disk, progress = run_pair(tmp_path, pair, READERS + """
         show || die show
         echo shown=$(sum /dev/mapper/u)
         dmsetup remove u
@@ -116,8 +117,12 @@ def test_show_and_merge(tmp_path, seed):
         map /dev/vda "3 $progress" || die again
         [ $(phase) = done ] || wait_event
         echo again=$(sum /dev/mapper/u)
+        echo records=$(dmsetup message u 0 stats | sed 's/.* records=//')
         """, timeout=240)
     passes(result)
+    assert int(result.value("records")) == max(
+        int.from_bytes(progress[at:at + 8], "little")
+        for at in (SEQUENCE, RECORD + SEQUENCE))
     want = sha(pair.new)
     for name in ("shown", "paused", "sums", "after", "again"):
         assert result.value(name) == want, name
