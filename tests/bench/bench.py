@@ -62,7 +62,7 @@ def main():
     if quick:
         runs = list(measure((1, 1), [p for p in jobs.PHASES if p.quick]))
     else:
-        runs = list(measure((3, 3)))
+        runs = list(measure((5, 3)))
     into = vm.OUT if quick else lab.TOP / "docs"
     page = report.page(runs)
     (into / "bench-bow.md").write_text(page)
