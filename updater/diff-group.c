@@ -11,10 +11,17 @@
 #include "diff-plan.h"
 #include "err.h"
 
-#define NONE	    UINT32_MAX
-#define ENOUGH	    24 /* seeds in common, of some 256 in 4 KiB, at SEED_RATE */
-#define NEAR	    128 /* stored blocks between a block and its last follower */
-#define SLOT_BITS   22	/* at most */
+#define NONE UINT32_MAX
+/*
+ * Stored blocks between a block and its last follower, and how many seeds they
+ * must have in common, of some 256 in 4 KiB at SEED_RATE: who reads a row would
+ * else need chunks again that he has left, and who reads a little more chunks.
+ */
+#define NEAR	    32
+#define ENOUGH	    24
+#define FAR	    128
+#define ENOUGH_FAR  96
+#define SLOT_BITS   22 /* at most */
 #define LEAST_BITS  12
 #define SEED_PLACES 24
 
@@ -35,6 +42,7 @@ struct grouper {
 	uint32_t *root;		/* by number: who follows nobody, at the end */
 	uint32_t *order;	/* numbers as they fill the chunks */
 	uint32_t *place;	/* by number: where in the order */
+	uint32_t *chunk, *in_chunk; /* by place: which one, and where in it */
 	struct seed *seeds;
 	uint8_t *block;
 };
@@ -59,6 +67,17 @@ static uint32_t seen_in(struct grouper *g, uint64_t hash, uint32_t number)
 	return NONE;
 }
 
+/* Seeds that a block must have in common with @other to follow it. */
+static uint32_t enough(const struct grouper *g, uint32_t number, uint32_t other)
+{
+	uint32_t distance = number - g->root[other];
+
+	if (distance > FAR)
+		return UINT32_MAX;
+	return (distance > NEAR ? ENOUGH_FAR : ENOUGH) * SEED_RATE /
+	       g->index->rate;
+}
+
 /* The earlier block with most seeds in common, if they are enough, or NONE. */
 static uint32_t resembles(struct grouper *g, uint32_t number, uint32_t n_seeds)
 {
@@ -73,8 +92,7 @@ static uint32_t resembles(struct grouper *g, uint32_t number, uint32_t n_seeds)
 		if (best == NONE || g->votes[other] > g->votes[best])
 			best = other;
 	}
-	if (best != NONE &&
-	    g->votes[best] < ENOUGH * SEED_RATE / g->index->rate)
+	if (best != NONE && g->votes[best] < enough(g, number, best))
 		best = NONE;
 	while (n)
 		g->votes[g->voted[--n]] = 0;
@@ -93,9 +111,6 @@ static void find_followed(struct grouper *g, uint32_t number,
 		if (!in_old(g, g->seeds[i].hash))
 			g->seeds[kept++] = g->seeds[i];
 	*followed = resembles(g, number, kept);
-	/* A row of reads would else need chunks again that it has left. */
-	if (*followed != NONE && number - g->root[*followed] > NEAR)
-		*followed = NONE;
 	g->root[number] = *followed == NONE ? number : g->root[*followed];
 }
 
@@ -139,25 +154,61 @@ static void set_order(struct grouper *g, const uint32_t *followed,
 
 /* ---- chunks and extents -------------------------------------------------- */
 
+/*
+ * Whether the @most blocks from place @at on fill a chunk's size of the image,
+ * from where one would begin: who reads so much mostly begins there, too.
+ */
+static bool fills_place(const struct grouper *g, uint32_t at, uint32_t most)
+{
+	const struct plan_block *stored = g->plan->stored;
+	uint64_t first = stored[g->order[at]].block;
+
+	if (first % most || g->plan->n_stored - at < most)
+		return false;
+	for (uint32_t i = 1; i < most; i++)
+		if (stored[g->order[at + i]].block != first + i)
+			return false;
+	return true;
+}
+
+/* The chunk of every place; how many chunks. */
+static uint32_t cut_chunks(struct grouper *g)
+{
+	uint32_t most = g->plan->chunk_bytes >> g->plan->block_bits;
+	uint32_t chunk = 0, n = 0;
+
+	for (uint32_t at = 0; at < g->plan->n_stored; at++, n++) {
+		if (n == most || (n && fills_place(g, at, most))) {
+			chunk++;
+			n = 0;
+		}
+		g->chunk[at] = chunk;
+	}
+	return g->plan->n_stored ? chunk + 1 : 0;
+}
+
 static int fill_chunks(struct grouper *g)
 {
 	struct plan *plan = g->plan;
 	uint32_t most = plan->chunk_bytes >> plan->block_bits;
-	uint32_t n = (plan->n_stored + most - 1) / most;
 
-	plan->chunks = calloc((size_t)n + 1, sizeof(*plan->chunks));
+	plan->n_chunks = cut_chunks(g);
+	plan->chunks =
+		calloc((size_t)plan->n_chunks + 1, sizeof(*plan->chunks));
 	if (!plan->chunks)
 		return error("out of memory for the chunks");
-	for (plan->n_chunks = 0; plan->n_chunks < n; plan->n_chunks++) {
-		struct plan_chunk *chunk = &plan->chunks[plan->n_chunks];
-		uint32_t at = plan->n_chunks * most;
-
-		chunk->blocks = calloc(most, sizeof(*chunk->blocks));
-		if (!chunk->blocks)
+	for (uint32_t i = 0; i < plan->n_chunks; i++) {
+		plan->chunks[i].blocks =
+			calloc(most, sizeof(*plan->chunks->blocks));
+		if (!plan->chunks[i].blocks)
 			return error("out of memory for the chunks");
-		while (chunk->n_blocks < most && at < plan->n_stored)
-			chunk->blocks[chunk->n_blocks++] =
-				plan->stored[g->order[at++]].block;
+	}
+	for (uint32_t at = 0; at < plan->n_stored; at++) {
+		struct plan_chunk *chunk = &plan->chunks[g->chunk[at]];
+
+		g->in_chunk[at] = chunk->n_blocks;
+		chunk->blocks[chunk->n_blocks++] =
+			plan->stored[g->order[at]].block;
 	}
 	return 0;
 }
@@ -166,11 +217,10 @@ static int fill_chunks(struct grouper *g)
 static uint32_t together(const struct grouper *g, const struct plan_extent *e,
 			 uint32_t i)
 {
-	uint32_t most = g->plan->chunk_bytes >> g->plan->block_bits;
 	uint32_t place = g->place[e->at + i], n = 1;
 
-	while (i + n < e->blocks && (place + n) % most &&
-	       g->place[e->at + i + n] == place + n)
+	while (i + n < e->blocks && g->place[e->at + i + n] == place + n &&
+	       g->chunk[place + n] == g->chunk[place])
 		n++;
 	return n;
 }
@@ -180,7 +230,7 @@ static uint32_t cut_extents(const struct grouper *g,
 			    const struct plan_extent *from, uint32_t n,
 			    struct plan_extent *to)
 {
-	uint32_t most = g->plan->chunk_bytes >> g->plan->block_bits, made = 0;
+	uint32_t made = 0, place;
 
 	for (uint32_t k = 0; k < n; k++) {
 		struct plan_extent e = from[k];
@@ -194,8 +244,9 @@ static uint32_t cut_extents(const struct grouper *g,
 			blocks = together(g, &from[k], i);
 			e.dest = from[k].dest + i;
 			e.blocks = blocks;
-			e.chunk = g->place[from[k].at + i] / most;
-			e.at = g->place[from[k].at + i] % most;
+			place = g->place[from[k].at + i];
+			e.chunk = g->chunk[place];
+			e.at = g->in_chunk[place];
 			to[made++] = e;
 		}
 	}
@@ -265,11 +316,14 @@ int plan_group(struct plan *plan, const struct index *index)
 	g.root = malloc(n * sizeof(*g.root));
 	g.order = malloc(n * sizeof(*g.order));
 	g.place = malloc(n * sizeof(*g.place));
+	g.chunk = malloc(n * sizeof(*g.chunk));
+	g.in_chunk = malloc(n * sizeof(*g.in_chunk));
 	g.seeds = calloc(plan_block_size(plan), sizeof(*g.seeds));
 	g.voted = calloc(plan_block_size(plan), sizeof(*g.voted));
 	g.block = malloc(plan_block_size(plan));
 	if (followed && stack && g.slots && g.votes && g.first && g.next &&
-	    g.root && g.order && g.place && g.seeds && g.voted && g.block)
+	    g.root && g.order && g.place && g.chunk && g.in_chunk && g.seeds &&
+	    g.voted && g.block)
 		r = group(&g, followed, stack);
 	else
 		r = error("out of memory for the chunks");
@@ -282,6 +336,8 @@ int plan_group(struct plan *plan, const struct index *index)
 	free(g.root);
 	free(g.order);
 	free(g.place);
+	free(g.chunk);
+	free(g.in_chunk);
 	free(g.seeds);
 	free(g.voted);
 	free(g.block);

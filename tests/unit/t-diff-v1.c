@@ -604,6 +604,47 @@ static void a_row_of_reads_does_not_need_a_chunk_again(void)
 }
 
 /* A merge writes little beside the image, however little everything moves. */
+/* In how many chunks the data of @blocks blocks from @dest on are. */
+static uint32_t chunks_of(const char *diff, uint64_t dest, uint32_t blocks)
+{
+	struct merge m = { 0 };
+	struct update1_extent e;
+	uint64_t last = 0;
+	uint32_t n = 0;
+
+	m.file = get(diff, &m.file_len);
+	check(!load(&m));
+	for (uint32_t i = update1_find(&m.dir, dest); i < m.dir.g.n_extents;
+	     i++) {
+		update1_extent(&m.dir, i, &e);
+		if (e.dest >= dest + blocks)
+			break;
+		n += e.kind == UPDATE1_IS_DATA && e.src != last;
+		last = e.src;
+	}
+	update1_dir_exit(&m.dir);
+	free(m.file);
+	return n;
+}
+
+static void a_read_of_a_chunks_size_needs_one(void)
+{
+	struct diff_options options = usual();
+	struct diff_result result;
+	uint8_t *data = calloc(1, SIZE);
+
+	put("old", data, SIZE);
+	for (size_t i = 7 * 4096; i < 100 * 4096; i++)
+		data[i] = next_random();
+	put("new", data, SIZE);
+	check(!make("diff", &options, &result));
+	for (uint32_t at = 16; at < 96; at += 16)
+		check(chunks_of("diff", at, 16) == 1);
+	check(chunks_of("diff", 7, 93) == 7);
+	check(merges("diff"));
+	free(data);
+}
+
 static void a_small_move_saves_little(void)
 {
 	struct diff_options options = usual();
@@ -689,6 +730,8 @@ static const struct test tests[] = {
 	  what_new_blocks_share_is_stored_once },
 	{ "a row of reads does not need a chunk again",
 	  a_row_of_reads_does_not_need_a_chunk_again },
+	{ "a read of a chunk's size needs one",
+	  a_read_of_a_chunks_size_needs_one },
 	{ "a small move saves little", a_small_move_saves_little },
 	{ "the bytes do not depend on threads",
 	  the_bytes_do_not_depend_on_threads },
