@@ -89,6 +89,9 @@ BOWLINE_SIZE(struct update_dirent, 16);
 
 #define UPDATE_VERSION_1   1
 #define UPDATE1_SUPER_SIZE 4096
+/* The pieces of a chunk decode each alone, behind old bytes of its own. */
+#define UPDATE1_ALONE	 1ull
+#define UPDATE1_FEATURES UPDATE1_ALONE
 
 struct update1_super {
 	__u8 magic[8]; /* UPDATE_MAGIC */
@@ -97,10 +100,10 @@ struct update1_super {
 	__le16 zero0;
 	__le32 chunk_bytes;  /* most that a chunk decodes to: whole blocks */
 	__le32 prefix_bytes; /* most old bytes that a chunk leans on */
-	__le32 piece_bytes;  /* of a chunk that decode alone: whole blocks */
+	__le32 piece_bytes;  /* of a chunk that are decoded at once: blocks */
 	__le32 stored_bytes; /* the largest chunk in the file, header and all */
 	__le32 n_epochs;
-	__le64 incompat; /* features that a reader must know */
+	__le64 incompat; /* UPDATE1_* features that a reader must know */
 	__le64 compat;	 /* features that it may ignore */
 	__le64 old_size; /* bytes of the images */
 	__le64 new_size;

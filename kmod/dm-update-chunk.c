@@ -185,15 +185,31 @@ static struct slot *hold_chunk(struct update_reader *reader,
 
 /* ---- filling ------------------------------------------------------------ */
 
+/* What a lone read wants is read before a decoder is taken. */
+static int decode(struct update_reader *reader, struct slot *slot, u32 view,
+		  struct update_span *span)
+{
+	struct update_source *source = reader->source;
+	struct update_decoder *decoder;
+	void *fetched = NULL;
+	int r;
+
+	if (!slot->whole)
+		fetched = update_fetch(source, &slot->chunk, slot->data);
+	if (IS_ERR(fetched))
+		return PTR_ERR(fetched);
+	decoder = update_decoder_get(reader, &slot->chunk);
+	r = update_decode(source, decoder, &slot->chunk, span, slot->whole,
+			  view, fetched, slot->data);
+	update_decoder_put(reader, decoder);
+	return r;
+}
+
 static void fill_slot(struct update_reader *reader, struct slot *slot, u32 view)
 {
-	struct update_decoder *decoder =
-		update_decoder_get(reader, &slot->chunk);
 	struct update_span span = slot->span;
-	int r = update_decode(reader->source, decoder, &slot->chunk, &span,
-			      slot->whole, view, slot->data);
+	int r = decode(reader, slot, view, &span);
 
-	update_decoder_put(reader, decoder);
 	spin_lock(&reader->lock);
 	if (r) {
 		slot->error = r;
@@ -202,7 +218,7 @@ static void fill_slot(struct update_reader *reader, struct slot *slot, u32 view)
 	} else {
 		slot->span = span;
 		reader->counts.decoded++;
-		reader->counts.bytes += span.end;
+		reader->counts.bytes += span.end - span.from;
 	}
 	/* Pairs with the acquire of those who wait. */
 	smp_store_release(&slot->state, r ? SLOT_FAILED : SLOT_READY);

@@ -108,15 +108,17 @@ int update_old_read(struct update_source *source, u32 view, u64 from, u32 len,
 	return 0;
 }
 
-/* ---- the prefix of a chunk of version 1 --------------------------------- */
+/* ---- the prefixes of pieces of version 1 --------------------------------- */
 
 #define UPDATE_PARTS UPDATE1_MAX_RANGES /* more are read in turns */
 
-/* A run of bytes of the prefix. */
+/* A run of bytes of a prefix. */
 struct update_part {
 	struct block_device *bdev;
 	u64 at;
 	u32 len;
+	u32 piece;
+	u32 to;	     /* byte of the piece's prefix */
 	void *found; /* when its read has begun, in decoder->out */
 };
 
@@ -124,7 +126,9 @@ struct update_part {
 struct gather {
 	struct update_source *source;
 	struct update_decoder *decoder;
-	u32 prefix; /* bytes that are in the frame already */
+	u32 first;  /* piece in decoder->frames */
+	u32 piece;  /* that parts are added for ... */
+	u32 prefix; /* ... and bytes of its prefix that are */
 	u32 used;   /* of decoder->out */
 	u32 n;	    /* parts */
 	u32 begun; /* parts whose reads have begun; the others make one read: */
@@ -155,14 +159,16 @@ static void begin_read(struct gather *gather)
 
 static void copy_part(struct gather *gather, const struct update_part *part)
 {
+	const struct update1_chunk *chunk = gather->decoder->chunk;
+	void *frame = gather->decoder->frames +
+		      update1_frames_at(chunk, gather->first, part->piece);
 	u32 done, n, at;
 
 	for (done = 0; done < part->len; done += n) {
-		at = update1_frame_span(gather->decoder->chunk, gather->prefix,
-					&n);
+		at = update1_frames_span(&chunk->pieces[part->piece],
+					 part->to + done, &n);
 		n = min(n, part->len - done);
-		memcpy(gather->decoder->frame + at, part->found + done, n);
-		gather->prefix += n;
+		memcpy(frame + at, part->found + done, n);
 	}
 }
 
@@ -177,7 +183,7 @@ static int read_alone(struct gather *gather, struct update_part *part)
 	return 0;
 }
 
-/* Waits for what was begun, and puts it into the frame. */
+/* Waits for what was begun, and puts it into the frames. */
 static int collect(struct gather *gather)
 {
 	struct update_part *part = gather->decoder->part;
@@ -232,9 +238,14 @@ static int gather_part(struct gather *gather, struct block_device *bdev, u64 at,
 	if (r)
 		return r;
 	part = &gather->decoder->part[gather->n++];
-	part->bdev = bdev;
-	part->at = at;
-	part->len = len;
+	*part = (struct update_part){
+		.bdev = bdev,
+		.at = at,
+		.len = len,
+		.piece = gather->piece,
+		.to = gather->prefix,
+	};
+	gather->prefix += len;
 	gather->end = max(gather->end, at + len);
 	return 0;
 }
@@ -257,17 +268,29 @@ static int gather_range(struct gather *gather, u32 view,
 	return 0;
 }
 
-static int read_prefix(struct update_source *source,
-		       struct update_decoder *decoder, u32 view)
+/* The prefixes of the pieces from @first to before @end, into their frames. */
+static int read_prefixes(struct update_source *source,
+			 struct update_decoder *decoder, u32 first, u32 end,
+			 u32 view)
 {
 	const struct update1_chunk *chunk = decoder->chunk;
-	struct gather gather = { .source = source, .decoder = decoder };
+	struct gather gather = {
+		.source = source,
+		.decoder = decoder,
+		.first = first,
+	};
 	int r = 0, last;
 	u32 i;
 
 	update_reads_init(&gather.reads);
-	for (i = 0; !r && i < chunk->n_ranges; i++)
-		r = gather_range(&gather, view, &chunk->ranges[i]);
+	for (gather.piece = first; gather.piece < end; gather.piece++) {
+		const struct update1_piece *piece =
+			&chunk->pieces[gather.piece];
+
+		gather.prefix = 0;
+		for (i = piece->first; !r && i < piece->end; i++)
+			r = gather_range(&gather, view, &chunk->ranges[i]);
+	}
 	last = collect(&gather);
 	return r ?: last;
 }
@@ -391,48 +414,46 @@ static int decode_v0(struct update_source *source,
 }
 
 /*
- * The frame of @pieces pieces, to @to; those from @first on are checked. What
- * has no prefix is decoded in its place.
+ * The pieces from @first to before @end, to their places in the chunk at @to.
+ * Where no old bytes come between they are decoded there.
  */
-static int decode_frame(struct update_source *source,
-			struct update_decoder *decoder, u32 first, u32 pieces,
-			const void *packed, void *to, const char **why)
+static int decode_frames(struct update_source *source,
+			 struct update_decoder *decoder, u32 first, u32 end,
+			 const void *packed, void *to, const char **why)
 {
 	const struct update1_geometry *g = &source->v1.g;
 	const struct update1_chunk *chunk = decoder->chunk;
 	u32 from = update1_pieces_bytes(g, chunk, first);
-	u32 bytes = update1_pieces_bytes(g, chunk, pieces);
-	u32 len = update1_frame_seal(g, chunk, pieces, packed, decoder->frame);
-	void *out = chunk->prefix ? decoder->out : to;
-	int n = decompress_zstd(decoder->zstd, out,
-				chunk->prefix ? decoder->out_room
-					      : g->chunk_bytes,
-				decoder->frame, len);
+	u32 bytes = update1_frames_bytes(g, chunk, first, end);
+	u32 len = update1_frames_seal(g, chunk, first, end, packed,
+				      decoder->frames);
+	bool alone = bytes == update1_pieces_bytes(g, chunk, end) - from;
+	void *out = alone ? to + from : decoder->out;
+	int n = decompress_zstd(decoder->zstd, out, bytes, decoder->frames,
+				len);
 
 	if (n < 0)
 		return n;
-	if ((u32)n != chunk->prefix + bytes)
+	if ((u32)n != bytes)
 		return refuse(why, "Chunk gives another size than it says");
-	out += chunk->prefix;
-	if (update1_chunk_check(g, chunk, first, pieces, out))
+	if (update1_frames_take(g, chunk, first, end, out, to))
 		return refuse(why, "Chunk has a wrong checksum");
-	if (out != to)
-		memcpy(to + from, out + from, bytes - from);
 	return 0;
 }
 
 static int decode_v1(struct update_source *source,
 		     struct update_decoder *decoder,
 		     const struct update_ref *ref, struct update_span *span,
-		     bool whole, u32 view, void *to, const char **why)
+		     bool whole, u32 view, void *packed, void *to,
+		     const char **why)
 {
 	const struct update1_geometry *g = &source->v1.g;
 	struct update1_chunk *chunk = decoder->chunk;
-	u32 first, pieces;
-	void *packed;
+	u32 first, end;
 	int r;
 
-	packed = get_packed(source, decoder, ref, ref->stored, whole);
+	if (!packed)
+		packed = get_packed(source, decoder, ref, ref->stored, whole);
 	if (IS_ERR(packed))
 		return PTR_ERR(packed);
 	r = update1_chunk_parse(g, packed, ref->stored, chunk, why);
@@ -440,41 +461,63 @@ static int decode_v1(struct update_source *source,
 		return r;
 	if (chunk->bytes < span->end)
 		return refuse(why, "Chunk gives too little");
-	r = read_prefix(source, decoder, view);
-	if (r)
-		return r;
-	first = whole ? 0 : span->from / g->piece_bytes;
-	pieces = whole ? chunk->n_pieces : update1_pieces(g, chunk, span->end);
-	r = decode_frame(source, decoder, first, pieces, packed, to, why);
+	first = whole ? 0 : update1_first_piece(g, span->from);
+	end = whole ? chunk->n_pieces : update1_pieces(g, chunk, span->end);
+	r = read_prefixes(source, decoder, first, end, view);
+	if (!r)
+		r = decode_frames(source, decoder, first, end, packed, to, why);
 	if (r)
 		return r;
 	span->from = update1_pieces_bytes(g, chunk, first);
-	span->end = update1_pieces_bytes(g, chunk, pieces);
+	span->end = update1_pieces_bytes(g, chunk, end);
 	return 0;
+}
+
+static void complain(const struct update_source *source,
+		     const struct update_ref *chunk, int r, const char *why)
+{
+	u64 at = chunk_at(source, chunk);
+
+	if (r == -EBADMSG)
+		DMERR_LIMIT("%pg: chunk at byte %llu is damaged: %s",
+			    source->diff, at, why);
+	else
+		DMERR_LIMIT("%pg: chunk at byte %llu is unreadable (%d)",
+			    source->diff, at, r);
+}
+
+/* Of version 0 it would be decompressed onto itself. */
+void *update_fetch(struct update_source *source, const struct update_ref *chunk,
+		   void *to)
+{
+	void *found;
+
+	if (!source->version ||
+	    update_read_room(source->diff, chunk->stored) > source->chunk_bytes)
+		return NULL;
+	found = update_read(source->io, source->diff, chunk_at(source, chunk),
+			    chunk->stored, to);
+	if (IS_ERR(found))
+		complain(source, chunk, PTR_ERR(found), NULL);
+	return found;
 }
 
 int update_decode(struct update_source *source, struct update_decoder *decoder,
 		  const struct update_ref *chunk, struct update_span *span,
-		  bool whole, u32 view, void *to)
+		  bool whole, u32 view, void *fetched, void *to)
 {
 	const char *why = "Chunk cannot be decompressed";
-	u64 at = chunk_at(source, chunk);
 	int r;
 
-	if (source->version) {
-		r = decode_v1(source, decoder, chunk, span, whole, view, to,
-			      &why);
-	} else {
+	if (source->version)
+		r = decode_v1(source, decoder, chunk, span, whole, view,
+			      fetched, to, &why);
+	else
 		r = decode_v0(source, decoder, chunk, span, whole, to, &why);
-	}
-	if (r) /* when it is tried again it is read again */
+	if (r) { /* when it is tried again it is read again */
 		decoder->got = 0;
-	if (r == -EBADMSG)
-		DMERR_LIMIT("%pg: chunk at byte %llu is damaged: %s",
-			    source->diff, at, why);
-	else if (r)
-		DMERR_LIMIT("%pg: chunk at byte %llu is unreadable (%d)",
-			    source->diff, at, r);
+		complain(source, chunk, r, why);
+	}
 	return r;
 }
 
@@ -502,7 +545,7 @@ size_t update_decoder_memory(const struct update_source *source)
 	if (uses_zstd(source))
 		size += zstd_dctx_workspace_bound();
 	if (source->version)
-		size += update1_frame_room(&source->v1.g) + out_room(source) +
+		size += update1_frames_room(&source->v1.g) + out_room(source) +
 			sizeof(struct update1_chunk) +
 			UPDATE_PARTS * sizeof(struct update_part);
 	return size;
@@ -513,7 +556,7 @@ void update_decoder_exit(struct update_decoder *decoder)
 	kfree(decoder->part);
 	kfree(decoder->chunk);
 	kvfree(decoder->out);
-	kvfree(decoder->frame);
+	kvfree(decoder->frames);
 	kvfree(decoder->workspace);
 	kvfree(decoder->packed);
 	memset(decoder, 0, sizeof(*decoder));
@@ -524,12 +567,13 @@ static int make_v1(struct update_decoder *decoder,
 {
 	decoder->out_room = out_room(source);
 	decoder->out = kvmalloc(decoder->out_room, GFP_KERNEL);
-	decoder->frame =
-		kvmalloc(update1_frame_room(&source->v1.g), GFP_KERNEL);
+	decoder->frames =
+		kvmalloc(update1_frames_room(&source->v1.g), GFP_KERNEL);
 	decoder->chunk = kmalloc(sizeof(*decoder->chunk), GFP_KERNEL);
 	decoder->part =
 		kmalloc_array(UPDATE_PARTS, sizeof(*decoder->part), GFP_KERNEL);
-	return decoder->out && decoder->frame && decoder->chunk && decoder->part
+	return decoder->out && decoder->frames && decoder->chunk &&
+			       decoder->part
 		       ? 0
 		       : -ENOMEM;
 }

@@ -19,8 +19,8 @@ struct update_decoder {
 	void *workspace;
 	void *zstd;
 	/* Version 1: */
-	void *frame;
-	void *out; /* prefix and chunk, and old bytes before */
+	void *frames;
+	void *out; /* prefixes and pieces, and old bytes before */
 	u32 out_room;
 	struct update1_chunk *chunk;
 	struct update_part *part;
@@ -38,17 +38,25 @@ bool update_decoder_has(const struct update_decoder *decoder,
 			const struct update_ref *chunk);
 
 /*
+ * Reads @chunk as it is in the file to @to, which has room for chunk_bytes: for
+ * that no decoder is needed, so others decode meanwhile. Returns where it is,
+ * NULL if it has to be read with a decoder, or an ERR_PTR.
+ */
+void *update_fetch(struct update_source *source, const struct update_ref *chunk,
+		   void *to);
+/*
  * Decompresses @chunk to @to, which has room for chunk_bytes: all of it with
- * @whole, else as far as @span ends or, where the compression cannot stop
- * there, farther. @view: entered. Returns 0 and sets *span to what is valid, at
- * least what it was; or -EBADMSG for damaged contents, else the error of the
- * I/O. With @whole the next chunks of the file are read, too, as far as there
- * is room: who wants all of one mostly wants them. What lies before @span is
- * not checked, so it may not be used.
+ * @whole, else what @span is in or, where the compression cannot begin or stop
+ * there, more. @fetched: what update_fetch() returned, which may lie in @to; or
+ * NULL. @view: entered. Returns 0 and sets *span to what is valid, at least
+ * what it was; or -EBADMSG for damaged contents, else the error of the I/O.
+ * With
+ * @whole, and nothing fetched, the next chunks of the file are read, too, as
+ * far as there is room: who wants all of one mostly wants them.
  */
 int update_decode(struct update_source *source, struct update_decoder *decoder,
 		  const struct update_ref *chunk, struct update_span *span,
-		  bool whole, u32 view, void *to);
+		  bool whole, u32 view, void *fetched, void *to);
 
 /* A decoder for metadata: of @compression, packed to @packed bytes at most. */
 int update_decoder_simple(struct update_decoder *decoder,

@@ -41,15 +41,21 @@ static int parse_range(const struct update1_geometry *g, struct cursor *from,
 }
 
 static int parse_ranges(const struct update1_geometry *g, struct cursor *from,
-			struct update1_chunk *chunk, const char **why)
+			u64 *behind, struct update1_chunk *chunk, u32 number,
+			const char **why)
 {
-	u64 n = take_number(from), behind = 0;
+	struct update1_piece *piece = &chunk->pieces[number];
+	u64 n = g->alone || !number ? take_number(from) : 0;
+	u32 before = chunk->prefix;
 	int r = 0;
 
-	if (n > UPDATE1_MAX_RANGES)
+	if (n > UPDATE1_MAX_RANGES - chunk->n_ranges)
 		return refuse(why, "Chunk leans on too many ranges");
+	piece->first = chunk->n_ranges;
 	while (!r && n--)
-		r = parse_range(g, from, &behind, chunk, why);
+		r = parse_range(g, from, behind, chunk, why);
+	piece->end = chunk->n_ranges;
+	piece->prefix = chunk->prefix - before;
 	return r;
 }
 
@@ -66,19 +72,30 @@ static int parse_size(const struct update1_geometry *g, struct cursor *from,
 }
 
 /* @room: bytes behind the header. */
-static int parse_pieces(struct cursor *from, u32 room,
-			struct update1_chunk *chunk, const char **why)
+static int parse_pieces(const struct update1_geometry *g, struct cursor *from,
+			u32 room, struct update1_chunk *chunk, const char **why)
 {
+	u64 stored, behind = 0;
 	u32 i;
+	int r;
 
 	for (i = 0; i < chunk->n_pieces; i++) {
-		u64 stored = take_number(from);
-
+		r = parse_ranges(g, from, &behind, chunk, i, why);
+		if (r)
+			return r;
+		stored = take_number(from);
 		if (!stored || stored > room)
 			return refuse(why, "Chunk is cut off");
 		chunk->pieces[i].stored = stored;
 		room -= stored;
 	}
+	return 0;
+}
+
+static void parse_sums(struct cursor *from, struct update1_chunk *chunk)
+{
+	u32 i;
+
 	for (i = 0; i < chunk->n_pieces; i++) {
 		__le32 crc = 0;
 		const u8 *bytes = take_bytes(from, sizeof(crc));
@@ -87,7 +104,6 @@ static int parse_pieces(struct cursor *from, u32 room,
 			memcpy(&crc, bytes, sizeof(crc));
 		chunk->pieces[i].crc = le32_to_cpu(crc);
 	}
-	return 0;
 }
 
 /* The header's size, or 0: not whole, or not what was written. */
@@ -121,12 +137,17 @@ int update1_chunk_parse(const struct update1_geometry *g, const void *bytes,
 	from.end = bytes + chunk->header;
 	r = parse_size(g, &from, chunk, why);
 	if (!r)
-		r = parse_ranges(g, &from, chunk, why);
+		r = parse_pieces(g, &from, len - chunk->header, chunk, why);
 	if (!r)
-		r = parse_pieces(&from, len - chunk->header, chunk, why);
+		parse_sums(&from, chunk);
 	if (from.bad || (!r && from.at != from.end))
 		return refuse(why, "Chunk header is not what it says");
 	return r;
+}
+
+u32 update1_first_piece(const struct update1_geometry *g, u32 from)
+{
+	return g->alone ? from / g->piece_bytes : 0;
 }
 
 u32 update1_pieces(const struct update1_geometry *g,
@@ -143,28 +164,42 @@ u32 update1_pieces_bytes(const struct update1_geometry *g,
 	return bytes < chunk->bytes ? bytes : chunk->bytes;
 }
 
-/* ---- the frame ----------------------------------------------------------- */
+/* ---- the frames ---------------------------------------------------------- */
 
-/* Bytes of the frame up to byte @at of the prefix, block headers included. */
+/* Bytes of a frame up to byte @at of the prefix, block headers included. */
 static u32 prefix_place(u32 at)
 {
 	return FRAME_HEAD + at + BLOCK_HEAD * (at / RAW_BLOCK + 1);
 }
 
-/* Bytes of the frame up to the first piece. */
-static u32 prefix_end(const struct update1_chunk *chunk)
+/* Bytes of a frame up to the piece. */
+static u32 prefix_end(const struct update1_piece *piece)
 {
-	return chunk->prefix ? prefix_place(chunk->prefix - 1) + 1 : FRAME_HEAD;
+	return piece->prefix ? prefix_place(piece->prefix - 1) + 1 : FRAME_HEAD;
 }
 
-u32 update1_frame_room(const struct update1_geometry *g)
+u32 update1_frames_room(const struct update1_geometry *g)
 {
-	return prefix_place(g->prefix_bytes) + g->stored_bytes + BLOCK_HEAD;
+	/* Of each piece: its head, an end, and a prefix that is begun. */
+	u32 around = FRAME_HEAD + 2 * BLOCK_HEAD;
+
+	return pieces_of(g, g->chunk_bytes) * around + g->stored_bytes +
+	       prefix_place(g->prefix_bytes);
 }
 
-u32 update1_frame_span(const struct update1_chunk *chunk, u32 at, u32 *len)
+u32 update1_frames_at(const struct update1_chunk *chunk, u32 first, u32 piece)
 {
-	u32 left = chunk->prefix - at, together = RAW_BLOCK - at % RAW_BLOCK;
+	u32 i, at = 0;
+
+	for (i = first; i < piece; i++)
+		at += prefix_end(&chunk->pieces[i]) + chunk->pieces[i].stored +
+		      BLOCK_HEAD;
+	return at;
+}
+
+u32 update1_frames_span(const struct update1_piece *piece, u32 at, u32 *len)
+{
+	u32 left = piece->prefix - at, together = RAW_BLOCK - at % RAW_BLOCK;
 
 	*len = left < together ? left : together;
 	return prefix_place(at);
@@ -186,41 +221,78 @@ static void put_frame_head(u8 *to, u32 content)
 	memcpy(to + 5, &size, sizeof(size));
 }
 
-u32 update1_frame_seal(const struct update1_geometry *g,
-		       const struct update1_chunk *chunk, u32 pieces,
-		       const void *stored, void *frame)
+/* What the piece itself decodes to. */
+static u32 piece_bytes(const struct update1_geometry *g,
+		       const struct update1_chunk *chunk, u32 piece)
 {
-	u32 at, len, size = 0, i;
-	u8 *to = frame;
-
-	put_frame_head(to,
-		       chunk->prefix + update1_pieces_bytes(g, chunk, pieces));
-	for (at = 0; at < chunk->prefix; at += len) {
-		u32 place = update1_frame_span(chunk, at, &len);
-
-		put_block_head(to + place - BLOCK_HEAD, len << 3);
-	}
-	for (i = 0; i < pieces; i++)
-		size += chunk->pieces[i].stored;
-	at = prefix_end(chunk);
-	memcpy(to + at, stored + chunk->header, size);
-	put_block_head(to + at + size, 1); /* raw, empty, the last one */
-	return at + size + BLOCK_HEAD;
+	return update1_pieces_bytes(g, chunk, piece + 1) -
+	       update1_pieces_bytes(g, chunk, piece);
 }
 
-int update1_chunk_check(const struct update1_geometry *g,
-			const struct update1_chunk *chunk, u32 first,
-			u32 pieces, const void *decoded)
+/* Begins a frame of @bytes bytes behind the piece's prefix; how far it is. */
+static u32 begin_frame(const struct update1_piece *piece, u32 bytes, u8 *to)
 {
-	u32 i, at = update1_pieces_bytes(g, chunk, first);
+	u32 at, len, place;
 
-	for (i = first; i < pieces; i++) {
-		u32 end = update1_pieces_bytes(g, chunk, i + 1);
+	put_frame_head(to, piece->prefix + bytes);
+	for (at = 0; at < piece->prefix; at += len) {
+		place = update1_frames_span(piece, at, &len);
+		put_block_head(to + place - BLOCK_HEAD, len << 3);
+	}
+	return prefix_end(piece);
+}
 
-		if (plat_crc32c(~0u, decoded + at, end - at) !=
-		    chunk->pieces[i].crc)
+u32 update1_frames_seal(const struct update1_geometry *g,
+			const struct update1_chunk *chunk, u32 first, u32 end,
+			const void *stored, void *frames)
+{
+	u32 i, size = 0;
+
+	stored += chunk->header;
+	for (i = 0; i < first; i++)
+		stored += chunk->pieces[i].stored;
+	for (; i < end; stored += chunk->pieces[i++].stored) {
+		if (g->alone || !i)
+			size += begin_frame(
+				&chunk->pieces[i],
+				g->alone ? piece_bytes(g, chunk, i)
+					 : update1_pieces_bytes(g, chunk, end),
+				frames + size);
+		memcpy(frames + size, stored, chunk->pieces[i].stored);
+		size += chunk->pieces[i].stored;
+		if (!g->alone && i + 1 < end)
+			continue;
+		put_block_head(frames + size, 1); /* raw, empty, the last */
+		size += BLOCK_HEAD;
+	}
+	return size;
+}
+
+u32 update1_frames_bytes(const struct update1_geometry *g,
+			 const struct update1_chunk *chunk, u32 first, u32 end)
+{
+	u32 i, bytes = update1_pieces_bytes(g, chunk, end) -
+		       update1_pieces_bytes(g, chunk, first);
+
+	for (i = first; i < end; i++)
+		bytes += chunk->pieces[i].prefix;
+	return bytes;
+}
+
+int update1_frames_take(const struct update1_geometry *g,
+			const struct update1_chunk *chunk, u32 first, u32 end,
+			const void *decoded, void *to)
+{
+	u32 i, bytes;
+
+	to += update1_pieces_bytes(g, chunk, first);
+	for (i = first; i < end; i++, decoded += bytes, to += bytes) {
+		bytes = piece_bytes(g, chunk, i);
+		decoded += chunk->pieces[i].prefix;
+		if (plat_crc32c(~0u, decoded, bytes) != chunk->pieces[i].crc)
 			return -EBADMSG;
-		at = end;
+		if (decoded != to)
+			memmove(to, decoded, bytes);
 	}
 	return 0;
 }

@@ -41,7 +41,7 @@ static int check_identity(const struct update1_super *super, const char **why)
 	if (le32_to_cpu(super->crc) !=
 	    plat_crc32c(~0u, super, offsetof(struct update1_super, crc)))
 		return refuse(why, "Superblock has a wrong checksum");
-	if (super->incompat)
+	if (le64_to_cpu(super->incompat) & ~UPDATE1_FEATURES)
 		return refuse(why, "Diff needs a feature that is not known");
 	if (super->zero0 || !all_zero(super->zero, sizeof(super->zero)))
 		return refuse(why, "Superblock padding is not zero");
@@ -129,6 +129,7 @@ int update1_super_parse(const struct update1_super *super, u64 file_bytes,
 		.old_size = le64_to_cpu(super->old_size),
 		.new_size = le64_to_cpu(super->new_size),
 		.changed = le64_to_cpu(super->changed),
+		.alone = le64_to_cpu(super->incompat) & UPDATE1_ALONE,
 	};
 	memcpy(g->old_sha256, super->old_sha256, sizeof(g->old_sha256));
 	memcpy(g->new_sha256, super->new_sha256, sizeof(g->new_sha256));

@@ -72,6 +72,7 @@ struct update1_geometry {
 	u64 old_size;
 	u64 new_size;
 	u64 changed; /* blocks */
+	bool alone;  /* pieces are decoded alone, not behind those before */
 	u8 old_sha256[32];
 	u8 new_sha256[32];
 	u8 id[16];
@@ -196,7 +197,11 @@ struct update1_range {
 	u32 len;
 };
 
+/* Not alone: only the first has ranges, and they are the prefix of all. */
 struct update1_piece {
+	u32 first;  /* of chunk.ranges: those of its prefix ... */
+	u32 end;    /* ... and behind them */
+	u32 prefix; /* bytes of these */
 	u32 stored; /* bytes in the file */
 	u32 crc;    /* CRC-32C of what it decodes to */
 };
@@ -213,46 +218,56 @@ struct update1_chunk {
 
 /*
  * @bytes: @len bytes from the beginning of a chunk, extent.stored of them for
- * the whole chunk. What passes has its ranges in the old image, its prefix and
- * size within the bounds, and all pieces within @len.
+ * the whole chunk. What passes has its ranges in the old image, its prefixes
+ * and size within the bounds, and all pieces within @len.
  */
 int update1_chunk_parse(const struct update1_geometry *geometry,
 			const void *bytes, u32 len, struct update1_chunk *chunk,
 			const char **why);
 
-/* Pieces to decode to have the first @bytes bytes of the chunk. */
+/* The first piece to decode to have the one that byte @from is in. */
+u32 update1_first_piece(const struct update1_geometry *geometry, u32 from);
+/* Pieces of the first @bytes bytes of the chunk. */
 u32 update1_pieces(const struct update1_geometry *geometry,
 		   const struct update1_chunk *chunk, u32 bytes);
-/* What the first @pieces pieces decode to, in bytes, the prefix not counted. */
+/* What the first @pieces pieces decode to, in bytes, prefixes not counted. */
 u32 update1_pieces_bytes(const struct update1_geometry *geometry,
 			 const struct update1_chunk *chunk, u32 pieces);
 
 /*
- * The frame for the plain zstd decoder. Fill update1_frame_span() by
- * update1_frame_span() with the prefix, then update1_frame_seal(), decode: the
- * decoder gives prefix + decoded bytes, and has to give exactly so many.
+ * Frames for the plain zstd decoder, one behind the other, for the pieces from
+ * @first to before @end, where @first came from update1_first_piece(). Fill
+ * them with the prefixes, update1_frames_span() by update1_frames_span(), then
+ * update1_frames_seal(), decode: the decoder gives prefix, piece, prefix,
+ * piece, ..., and has to give exactly update1_frames_bytes() bytes.
  */
-/* Room for any frame of this diff. */
-u32 update1_frame_room(const struct update1_geometry *geometry);
+/* Room for any frames of this diff. */
+u32 update1_frames_room(const struct update1_geometry *geometry);
+/* Where the frame of piece @piece begins. */
+u32 update1_frames_at(const struct update1_chunk *chunk, u32 first, u32 piece);
 /*
- * Where byte @at of the prefix goes in the frame; *len is how many bytes of the
- * prefix from there on lie together.
+ * Where byte @at of the prefix of @piece goes in the piece's frame; *len is how
+ * many bytes of the prefix from there on lie together.
  */
-u32 update1_frame_span(const struct update1_chunk *chunk, u32 at, u32 *len);
+u32 update1_frames_span(const struct update1_piece *piece, u32 at, u32 *len);
 /*
  * Adds all that is not prefix; @stored: the chunk as it is in the file, from
- * its header on. Returns the size of the frame.
+ * its header on. Returns the size of the frames.
  */
-u32 update1_frame_seal(const struct update1_geometry *geometry,
-		       const struct update1_chunk *chunk, u32 pieces,
-		       const void *stored, void *frame);
+u32 update1_frames_seal(const struct update1_geometry *geometry,
+			const struct update1_chunk *chunk, u32 first, u32 end,
+			const void *stored, void *frames);
+/* What the frames decode to, in bytes, the prefixes counted. */
+u32 update1_frames_bytes(const struct update1_geometry *geometry,
+			 const struct update1_chunk *chunk, u32 first, u32 end);
 /*
- * @decoded: the first @pieces pieces of the chunk. -EBADMSG unless those from
- * @first on are what they should be.
+ * Takes the pieces out of @decoded, what the frames gave, to their places in
+ * the chunk at @to; @decoded may be the place of piece @first there. -EBADMSG
+ * unless they are what they should be.
  */
-int update1_chunk_check(const struct update1_geometry *geometry,
-			const struct update1_chunk *chunk, u32 first,
-			u32 pieces, const void *decoded);
+int update1_frames_take(const struct update1_geometry *geometry,
+			const struct update1_chunk *chunk, u32 first, u32 end,
+			const void *decoded, void *to);
 
 /* ---- merging ------------------------------------------------------------- */
 

@@ -211,7 +211,7 @@ mutant merge-not-proven updater/apply-check.c \
 	's/|| s.last < reader)/)/' \
 	unit t-apply "each wrong order is refused for its reason"
 mutant merge-bad-chunk kmod/dm-update-v1-chunk.c \
-	's/^\(\t\t *\)chunk->pieces\[i\].crc)$/\1chunk->pieces[i].crc \&\& 0)/' \
+	's/!= chunk->pieces\[i\]\.crc)$/!= chunk->pieces[i].crc \&\& 0)/' \
 	unit t-update-v1 "each damaged byte of a chunk is found"
 
 echo "$killed killed, $survived survived"

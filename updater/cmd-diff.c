@@ -31,7 +31,7 @@ const char help_diff[] =
 	"\n"
 	"Only in format 1:\n"
 	"\n"
-	"  --piece-size N        a chunk can be decoded up to any N bytes "
+	"  --piece-size N        any N bytes of a chunk can be decoded alone "
 	"(16384)\n"
 	"  --prefix-size N       old bytes that a chunk leans on, at most "
 	"(262144)\n"

@@ -161,6 +161,7 @@ static int share_chunk(struct shares *s, const struct plan_chunk *chunk,
 		.prefix_bytes = plan->prefix_bytes,
 		.piece_bytes = plan->piece_bytes,
 		.old_size = plan->old->size,
+		.alone = true,
 	};
 	uint32_t in_piece = plan->piece_bytes >> plan->block_bits;
 	const char *why;

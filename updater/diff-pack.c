@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Compresses the chunks, each against old bytes of its own, on all processors.
+ * Compresses the chunks, each piece alone, against old bytes of its own, on all
+ * processors.
  * A chunk's bytes depend on nothing but the images and the options, and each
  * waits in its own place, so the file does not depend on the scheduling.
  */
@@ -32,25 +33,24 @@ struct worker {
 	struct window *window;
 	ZSTD_CCtx *zstd;
 	uint8_t *bytes, *prefix, *frame;
-	size_t room; /* of frame */
-	struct update1_range ranges[UPDATE1_MAX_RANGES];
-	uint32_t piece_ends[UPDATE1_MAX_PIECES]; /* in frame */
+	size_t room;		    /* of frame */
+	uint8_t *stored;	    /* of all pieces, one behind the other */
+	struct update1_chunk chunk; /* as its header will say */
 };
 
 /* ---- one chunk ----------------------------------------------------------- */
 
-static uint32_t gather_prefix(struct worker *w, uint32_t n_ranges)
+static void gather_prefix(struct worker *w, const struct update1_piece *piece)
 {
-	uint32_t len = 0;
+	uint8_t *to = w->prefix;
 
-	for (uint32_t i = 0; i < n_ranges; i++) {
+	for (uint32_t i = piece->first; i < piece->end; i++) {
+		const struct update1_range *range = &w->chunk.ranges[i];
+
 		images_trim();
-		memcpy(w->prefix + len,
-		       w->plan->old->bytes + w->ranges[i].offset,
-		       w->ranges[i].len);
-		len += w->ranges[i].len;
+		memcpy(to, w->plan->old->bytes + range->offset, range->len);
+		to += range->len;
 	}
-	return len;
 }
 
 /* RFC 8878, 3.1.1.1: magic, descriptor, window, dictionary, content size. */
@@ -67,31 +67,81 @@ static uint32_t frame_header_size(const uint8_t *frame)
 	return size + content[descriptor >> 6];
 }
 
-/* Compresses @len bytes in pieces; how many, or 0 after error(). */
-static uint32_t compress_pieces(struct worker *w, uint32_t len, uint32_t prefix)
+/*
+ * Compresses @len bytes behind the prefix to w->frame, which is not ended: no
+ * block is the last one. Its size, or 0 after error().
+ */
+static uint32_t compress(struct worker *w, const uint8_t *bytes, uint32_t len,
+			 uint32_t prefix)
 {
 	ZSTD_outBuffer out = { w->frame, w->room, 0 };
-	uint32_t n = 0, piece = w->plan->piece_bytes;
+	ZSTD_inBuffer in = { bytes, len, 0 };
 	size_t left = ZSTD_CCtx_reset(w->zstd, ZSTD_reset_session_only);
 
 	if (!ZSTD_isError(left))
 		left = ZSTD_CCtx_setPledgedSrcSize(w->zstd, len);
 	if (!ZSTD_isError(left) && prefix)
 		left = ZSTD_CCtx_refPrefix(w->zstd, w->prefix, prefix);
-	for (uint32_t at = 0; !ZSTD_isError(left) && at < len; at += piece) {
-		ZSTD_inBuffer in = { w->bytes + at,
-				     len - at < piece ? len - at : piece, 0 };
-
+	if (!ZSTD_isError(left))
 		left = ZSTD_compressStream2(w->zstd, &out, &in, ZSTD_e_flush);
-		if (left)
-			break;
-		w->piece_ends[n++] = out.pos;
-	}
 	if (!left)
-		return n;
+		return out.pos;
 	error("cannot compress %u bytes: %s", len,
 	      ZSTD_isError(left) ? ZSTD_getErrorName(left) : "no room");
 	return 0;
+}
+
+/* What is left of a chunk's share is shared by the pieces that are left. */
+static struct window_room room_for(const struct worker *w, uint32_t pieces)
+{
+	return (struct window_room){
+		.ranges = (WINDOW_RANGES - w->chunk.n_ranges) / pieces,
+		.bytes = (w->plan->prefix_bytes - w->chunk.prefix) / pieces,
+	};
+}
+
+static void choose_prefix(struct worker *w, const struct plan_chunk *chunk,
+			  uint32_t number, uint32_t first_block,
+			  uint32_t n_blocks)
+{
+	struct update1_piece *piece = &w->chunk.pieces[number];
+	struct window_room room = room_for(w, w->chunk.n_pieces - number);
+	uint32_t n =
+		window_choose(w->window, chunk->blocks + first_block, n_blocks,
+			      chunk->epoch,
+			      w->bytes + (first_block << w->plan->block_bits),
+			      &room, w->chunk.ranges + w->chunk.n_ranges);
+
+	piece->first = w->chunk.n_ranges;
+	piece->end = w->chunk.n_ranges += n;
+	piece->prefix = 0;
+	for (uint32_t i = piece->first; i < piece->end; i++)
+		piece->prefix += w->chunk.ranges[i].len;
+	w->chunk.prefix += piece->prefix;
+}
+
+/* Piece @number, stored behind @at bytes of others. Its bytes, or 0. */
+static uint32_t pack_piece(struct worker *w, const struct plan_chunk *chunk,
+			   uint32_t number, uint32_t at)
+{
+	struct update1_piece *piece = &w->chunk.pieces[number];
+	uint32_t most = w->plan->piece_bytes >> w->plan->block_bits;
+	uint32_t first = number * most, n = chunk->n_blocks - first;
+	const uint8_t *bytes = w->bytes + (first << w->plan->block_bits);
+	uint32_t len, size, skip;
+
+	n = n < most ? n : most;
+	len = n << w->plan->block_bits;
+	choose_prefix(w, chunk, number, first, n);
+	gather_prefix(w, piece);
+	size = compress(w, bytes, len, piece->prefix);
+	if (!size)
+		return 0;
+	skip = frame_header_size(w->frame);
+	piece->stored = size - skip;
+	piece->crc = plat_crc32c(~0u, bytes, len);
+	memcpy(w->stored + at, w->frame + skip, piece->stored);
+	return piece->stored;
 }
 
 static uint8_t *put_crc(uint8_t *to, uint32_t crc)
@@ -102,34 +152,30 @@ static uint8_t *put_crc(uint8_t *to, uint32_t crc)
 	return to + sizeof(le);
 }
 
-/* The header of a chunk into @head; its size. */
-static uint32_t put_header(const struct worker *w, uint8_t *head,
-			   const struct plan_chunk *chunk, uint32_t n_ranges,
-			   uint32_t n_pieces)
+/* The header of the chunk into @head; its size. */
+static uint32_t put_header(const struct update1_chunk *chunk, uint32_t blocks,
+			   uint8_t *head)
 {
-	uint32_t from = frame_header_size(w->frame), piece;
-	uint32_t left = chunk->n_blocks << w->plan->block_bits;
 	struct update1_chunk_head fixed;
 	uint8_t *to = head + sizeof(fixed);
 	uint64_t end = 0;
 
-	to = put_number(to, chunk->n_blocks);
-	to = put_number(to, n_ranges);
-	for (uint32_t i = 0; i < n_ranges; i++) {
-		to = put_signed(to, (int64_t)(w->ranges[i].offset - end));
-		to = put_number(to, w->ranges[i].len);
-		end = w->ranges[i].offset + w->ranges[i].len;
+	to = put_number(to, blocks);
+	for (uint32_t i = 0; i < chunk->n_pieces; i++) {
+		const struct update1_piece *piece = &chunk->pieces[i];
+
+		to = put_number(to, piece->end - piece->first);
+		for (uint32_t k = piece->first; k < piece->end; k++) {
+			const struct update1_range *range = &chunk->ranges[k];
+
+			to = put_signed(to, (int64_t)(range->offset - end));
+			to = put_number(to, range->len);
+			end = range->offset + range->len;
+		}
+		to = put_number(to, piece->stored);
 	}
-	for (uint32_t i = 0; i < n_pieces; from = w->piece_ends[i++])
-		to = put_number(to, w->piece_ends[i] - from);
-	for (uint32_t i = 0; i < n_pieces; i++, left -= piece) {
-		piece = left < w->plan->piece_bytes ? left
-						    : w->plan->piece_bytes;
-		to = put_crc(to,
-			     plat_crc32c(~0u,
-					 w->bytes + i * w->plan->piece_bytes,
-					 piece));
-	}
+	for (uint32_t i = 0; i < chunk->n_pieces; i++)
+		to = put_crc(to, chunk->pieces[i].crc);
 	fixed.size = cpu_to_le16((u16)(to - head));
 	memcpy(head, &fixed, sizeof(fixed));
 	put_crc(head, plat_crc32c(~0u, head + sizeof(fixed.crc),
@@ -139,45 +185,48 @@ static uint32_t put_header(const struct worker *w, uint8_t *head,
 
 /* Header and pieces together, as they will be in the file. */
 static int store(const struct worker *w, struct plan_chunk *chunk,
-		 uint32_t n_ranges, uint32_t n_pieces)
+		 uint32_t pieces)
 {
 	uint8_t head[UPDATE1_MAX_HEADER];
-	uint32_t size = put_header(w, head, chunk, n_ranges, n_pieces);
-	uint32_t skip = frame_header_size(w->frame);
-	uint32_t pieces = w->piece_ends[n_pieces - 1] - skip;
+	uint32_t size = put_header(&w->chunk, chunk->n_blocks, head);
+	size_t ranges = w->chunk.n_ranges * sizeof(*chunk->ranges);
 
 	chunk->size = size + pieces;
 	chunk->stored = malloc(chunk->size);
-	chunk->n_ranges = n_ranges;
-	chunk->ranges = malloc((n_ranges + 1) * sizeof(*chunk->ranges));
+	chunk->n_ranges = w->chunk.n_ranges;
+	chunk->ranges = malloc(ranges + 1);
 	if (!chunk->stored || !chunk->ranges)
 		return error("out of memory for a chunk");
 	memcpy(chunk->stored, head, size);
-	memcpy(chunk->stored + size, w->frame + skip, pieces);
-	memcpy(chunk->ranges, w->ranges, n_ranges * sizeof(*w->ranges));
+	memcpy(chunk->stored + size, w->stored, pieces);
+	memcpy(chunk->ranges, w->chunk.ranges, ranges);
 	return 0;
 }
 
 static int pack_chunk(struct worker *w, struct plan_chunk *chunk)
 {
-	uint32_t len = chunk->n_blocks << w->plan->block_bits, ranges, pieces;
+	uint32_t most = w->plan->piece_bytes >> w->plan->block_bits;
+	uint32_t pieces = 0, n;
 
 	for (uint32_t i = 0; i < chunk->n_blocks; i++)
 		plan_get_block(w->plan, chunk->blocks[i],
 			       w->bytes + (i << w->plan->block_bits));
-	ranges = window_choose(w->window, chunk, w->bytes, w->ranges);
-	pieces = compress_pieces(w, len, gather_prefix(w, ranges));
-	return pieces ? store(w, chunk, ranges, pieces) : -1;
+	w->chunk.n_pieces = (chunk->n_blocks + most - 1) / most;
+	w->chunk.n_ranges = w->chunk.prefix = 0;
+	for (uint32_t i = 0; i < w->chunk.n_pieces; i++) {
+		n = pack_piece(w, chunk, i, pieces);
+		if (!n)
+			return -1;
+		pieces += n;
+	}
+	return store(w, chunk, pieces);
 }
 
 /* ---- threads ------------------------------------------------------------- */
 
-/* More than one compressed block a piece is never needed for these. */
 static size_t frame_room(const struct plan *plan)
 {
-	return ZSTD_compressBound(plan->chunk_bytes) +
-	       plan->chunk_bytes / plan->piece_bytes * ZSTD_compressBound(0) +
-	       ZSTD_CStreamOutSize();
+	return ZSTD_compressBound(plan->piece_bytes) + ZSTD_CStreamOutSize();
 }
 
 static int worker_begin(struct worker *w, const struct pool *pool)
@@ -192,7 +241,10 @@ static int worker_begin(struct worker *w, const struct pool *pool)
 	w->bytes = malloc(plan->chunk_bytes);
 	w->prefix = malloc(plan->prefix_bytes);
 	w->frame = malloc(w->room);
-	if (!w->window || !w->zstd || !w->bytes || !w->prefix || !w->frame)
+	w->stored =
+		malloc((plan->chunk_bytes / plan->piece_bytes + 1) * w->room);
+	if (!w->window || !w->zstd || !w->bytes || !w->prefix || !w->frame ||
+	    !w->stored)
 		return error("out of memory for a thread");
 	ZSTD_CCtx_setParameter(w->zstd, ZSTD_c_compressionLevel, plan->level);
 	ZSTD_CCtx_setParameter(w->zstd, ZSTD_c_checksumFlag, 0);
@@ -206,6 +258,7 @@ static void worker_end(struct worker *w)
 	free(w->bytes);
 	free(w->prefix);
 	free(w->frame);
+	free(w->stored);
 }
 
 /* The next chunk for a thread, or NULL. Those that are stored are done. */

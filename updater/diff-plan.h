@@ -121,12 +121,23 @@ struct window;
 
 struct window *window_new(const struct plan *plan, const struct index *index);
 void window_free(struct window *window);
+/* Headers have 4096 bytes, which so many ranges of a chunk leave room in. */
+#define WINDOW_RANGES 200
+
+/* What one piece may take of them, and of old bytes. */
+struct window_room {
+	uint32_t ranges, bytes;
+};
+
 /*
- * Ranges of the old image that have in common with @chunk, decoded @bytes, what
- * is worth their place: by offset, apart from each other, together at most
- * plan->prefix_bytes. @ranges has room for UPDATE1_MAX_RANGES. Their number.
+ * Ranges of the old image that have in common with @blocks of the new one, a
+ * piece of a chunk of @epoch, decoded @bytes, what is worth their place: by
+ * offset, apart from each other. @ranges has room for room->ranges. Their
+ * number.
  */
-uint32_t window_choose(struct window *window, const struct plan_chunk *chunk,
-		       const uint8_t *bytes, struct update1_range *ranges);
+uint32_t window_choose(struct window *window, const uint64_t *blocks,
+		       uint32_t n_blocks, uint32_t epoch, const uint8_t *bytes,
+		       const struct window_room *room,
+		       struct update1_range *ranges);
 
 #endif

@@ -359,6 +359,7 @@ static void fill_super(const struct writer *w, struct update1_super *super,
 	super->chunk_bytes = cpu_to_le32(plan->chunk_bytes);
 	super->prefix_bytes = cpu_to_le32(largest_prefix(plan));
 	super->piece_bytes = cpu_to_le32(plan->piece_bytes);
+	super->incompat = cpu_to_le64(UPDATE1_ALONE);
 	super->stored_bytes = cpu_to_le32(w->stored);
 	super->n_epochs = cpu_to_le32(plan->n_epochs);
 	super->old_size = cpu_to_le64(plan->old->size);

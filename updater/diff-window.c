@@ -27,7 +27,6 @@
 #define WORTH_ALONE  24
 #define WORTH_READ   1024 /* those of all segments that are read at once */
 #define CLOSE_GAP    512  /* bytes */
-#define MOST_RANGES  (UPDATE1_MAX_RANGES - 56) /* headers have 4096 bytes */
 
 struct set {
 	uint64_t at;	   /* its region or segment */
@@ -52,7 +51,8 @@ struct window {
 	const struct plan *plan;
 	const struct index *index;
 	uint32_t max_regions;
-	uint32_t epoch; /* of the chunk, if plan->lost counts */
+	uint32_t epoch;		 /* of the chunk, if plan->lost counts */
+	struct window_room room; /* of this piece */
 	struct seed *seeds;
 	struct vote *votes;
 	uint64_t *regions;
@@ -209,12 +209,13 @@ static void sets_of_votes(struct window *w, uint32_t n)
 	}
 }
 
-static void choose_regions(struct window *w, const struct plan_chunk *chunk)
+static void choose_regions(struct window *w, const uint64_t *blocks,
+			   uint32_t n_blocks)
 {
 	uint32_t n = 0, n_seeds = 0, set, gain;
 
-	for (uint32_t i = 0; i < chunk->n_blocks; i++)
-		n += vote(w, chunk->blocks[i], &n_seeds, w->votes + n);
+	for (uint32_t i = 0; i < n_blocks; i++)
+		n += vote(w, blocks[i], &n_seeds, w->votes + n);
 	sets_of_votes(w, n);
 	cover_begin(&w->cover, n_seeds);
 	w->n_regions = 0;
@@ -336,9 +337,8 @@ static void choose_segments(struct window *w, uint32_t len)
 
 	memset(w->chosen, 0, w->cover.n_sets);
 	cover_begin(&w->cover, len);
-	while (bytes + (1 << SEGMENT_BITS) + 2 * MARGIN <=
-		       w->plan->prefix_bytes &&
-	       ranges < MOST_RANGES) {
+	while (bytes + (1 << SEGMENT_BITS) + 2 * MARGIN <= w->room.bytes &&
+	       ranges < w->room.ranges) {
 		set = cover_next(&w->cover, WORTH_BESIDE, &gain);
 		if (set == NO_SET)
 			break;
@@ -427,7 +427,7 @@ static uint32_t close_gaps(const struct window *w, struct update1_range *ranges,
 		uint64_t end = last->offset + last->len;
 		uint64_t gap = ranges[i].offset - end;
 
-		if (gap > CLOSE_GAP || bytes + gap > w->plan->prefix_bytes ||
+		if (gap > CLOSE_GAP || bytes + gap > w->room.bytes ||
 		    is_lost(w, end, ranges[i].offset)) {
 			ranges[++kept] = ranges[i];
 			continue;
@@ -438,13 +438,16 @@ static uint32_t close_gaps(const struct window *w, struct update1_range *ranges,
 	return n ? kept + 1 : 0;
 }
 
-uint32_t window_choose(struct window *w, const struct plan_chunk *chunk,
-		       const uint8_t *bytes, struct update1_range *ranges)
+uint32_t window_choose(struct window *w, const uint64_t *blocks,
+		       uint32_t n_blocks, uint32_t epoch, const uint8_t *bytes,
+		       const struct window_room *room,
+		       struct update1_range *ranges)
 {
-	uint32_t len = chunk->n_blocks << w->plan->block_bits, n, prefix;
+	uint32_t len = n_blocks << w->plan->block_bits, n, prefix;
 
-	w->epoch = chunk->epoch;
-	choose_regions(w, chunk);
+	w->epoch = epoch;
+	w->room = *room;
+	choose_regions(w, blocks, n_blocks);
 	note_grams(w, bytes, len);
 	sets_of_segments(w, bytes);
 	choose_segments(w, len);

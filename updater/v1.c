@@ -100,7 +100,7 @@ static int allocate(struct v1_reader *rd)
 	const struct update1_geometry *g = &rd->dir.g;
 
 	rd->stored = malloc(g->stored_bytes + 1024);
-	rd->frame = malloc(update1_frame_room(g));
+	rd->frame = malloc(update1_frames_room(g));
 	rd->decoded = malloc(g->prefix_bytes + g->chunk_bytes);
 	if (rd->stored && rd->frame && rd->decoded)
 		return 0;
@@ -181,26 +181,35 @@ int v1_chunk(struct v1_reader *rd, const struct update1_extent *e)
 	return 0;
 }
 
-static int read_prefix(struct v1_reader *rd, const struct v1_old *old)
+static int read_range(const struct v1_reader *rd, const struct v1_old *old,
+		      const struct update1_piece *piece, uint8_t *frame,
+		      struct update1_range range, uint32_t *at)
+{
+	uint32_t len;
+
+	for (; range.len; range.offset += len, range.len -= len) {
+		uint8_t *to = frame + update1_frames_span(piece, *at, &len);
+
+		if (len > range.len)
+			len = range.len;
+		if (read_old(rd, old, range.offset, to, len))
+			return -1;
+		*at += len;
+	}
+	return 0;
+}
+
+static int read_prefix(const struct v1_reader *rd, const struct v1_old *old,
+		       uint32_t number)
 {
 	const struct update1_chunk *chunk = &rd->chunk;
+	const struct update1_piece *piece = &chunk->pieces[number];
+	uint8_t *frame = rd->frame + update1_frames_at(chunk, 0, number);
 	uint32_t at = 0;
 
-	for (uint32_t i = 0; i < chunk->n_ranges; i++) {
-		struct update1_range range = chunk->ranges[i];
-		uint32_t len;
-
-		for (; range.len; range.offset += len, range.len -= len) {
-			uint8_t *to =
-				rd->frame + update1_frame_span(chunk, at, &len);
-
-			if (len > range.len)
-				len = range.len;
-			if (read_old(rd, old, range.offset, to, len))
-				return -1;
-			at += len;
-		}
-	}
+	for (uint32_t i = piece->first; i < piece->end; i++)
+		if (read_range(rd, old, piece, frame, chunk->ranges[i], &at))
+			return -1;
 	return 0;
 }
 
@@ -209,17 +218,18 @@ static int decode(struct v1_reader *rd, const struct v1_old *old)
 {
 	const struct update1_geometry *g = &rd->dir.g;
 	const struct update1_chunk *chunk = &rd->chunk;
-	size_t want = chunk->prefix + chunk->bytes, size, n;
+	uint32_t all = chunk->n_pieces;
+	size_t want = update1_frames_bytes(g, chunk, 0, all), size, n;
 	uint64_t at = rd->loaded;
 
-	if (read_prefix(rd, old))
-		return -1;
-	size = update1_frame_seal(g, chunk, chunk->n_pieces, rd->stored,
-				  rd->frame);
+	for (uint32_t i = 0; i < all; i++)
+		if (read_prefix(rd, old, i))
+			return -1;
+	size = update1_frames_seal(g, chunk, 0, all, rd->stored, rd->frame);
 	n = ZSTD_decompressDCtx(rd->zstd, rd->decoded, want, rd->frame, size);
 	rd->ready = !ZSTD_isError(n) && n == want &&
-		    !update1_chunk_check(g, chunk, 0, chunk->n_pieces,
-					 rd->decoded + chunk->prefix);
+		    !update1_frames_take(g, chunk, 0, all, rd->decoded,
+					 rd->decoded);
 	if (rd->ready)
 		return 0;
 	rd->loaded = 0; /* to be read again, if it is wanted again */
@@ -243,7 +253,7 @@ static int read_data(struct v1_reader *rd, const struct v1_old *old,
 			     dev_name(rd->dev), (unsigned long long)rd->loaded,
 			     rd->chunk.bytes,
 			     (unsigned long long)(e->offset + at + len));
-	memcpy(to, rd->decoded + rd->chunk.prefix + e->offset + at, len);
+	memcpy(to, rd->decoded + e->offset + at, len);
 	return 0;
 }
 

@@ -74,7 +74,7 @@ static void seal(struct file *f, u64 chunks, uint8_t switches)
 		super->dir_offset = cpu_to_le64(dir_at);
 		super->dir_size = cpu_to_le64((u64)f->len - dir_at);
 		super->file_size = cpu_to_le64((u64)f->len);
-		super->incompat = 0;
+		super->incompat &= cpu_to_le64(UPDATE1_FEATURES);
 	}
 	super->dir_crc =
 		cpu_to_le32(plat_crc32c(~0u, f->at + dir_at, f->len - dir_at));

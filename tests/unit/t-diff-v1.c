@@ -113,42 +113,52 @@ static void read_old(const struct merge *m, uint8_t *to, uint64_t at,
 	}
 }
 
-/* The whole frame is decoded, so that each chunk's last piece is looked at. */
+static void read_prefix(struct merge *m, const struct update1_chunk *chunk,
+			uint32_t number, uint8_t *frame)
+{
+	const struct update1_piece *piece = &chunk->pieces[number];
+	uint8_t *prefix = malloc(piece->prefix + 1);
+	uint32_t at = 0, span;
+
+	for (uint32_t i = piece->first; i < piece->end; i++) {
+		read_old(m, prefix + at, chunk->ranges[i].offset,
+			 chunk->ranges[i].len);
+		at += chunk->ranges[i].len;
+	}
+	for (at = 0; at < piece->prefix; at += span) {
+		uint8_t *to = frame + update1_frames_span(piece, at, &span);
+
+		memcpy(to, prefix + at, span);
+	}
+	free(prefix);
+}
+
+/* All frames are decoded, so that each chunk's last piece is looked at. */
 static void decode(struct merge *m, const struct update1_extent *e, uint8_t *to,
 		   uint32_t len)
 {
 	const struct update1_geometry *g = &m->dir.g;
 	struct update1_chunk *chunk = malloc(sizeof(*chunk));
-	uint8_t *frame = malloc(update1_frame_room(g)), *prefix, *out;
-	uint8_t *to_frame;
+	uint8_t *frames = malloc(update1_frames_room(g)), *out;
 	const char *why = "";
-	uint32_t size, at = 0, span;
+	uint32_t size, bytes, all;
 
 	check(!update1_chunk_parse(g, m->file + e->src, e->stored, chunk,
 				   &why));
+	all = chunk->n_pieces;
 	if (chunk->prefix > m->prefix)
 		m->prefix = chunk->prefix;
-	prefix = malloc(chunk->prefix + 1);
-	out = malloc(chunk->prefix + chunk->bytes);
-	for (uint32_t i = 0; i < chunk->n_ranges; i++) {
-		read_old(m, prefix + at, chunk->ranges[i].offset,
-			 chunk->ranges[i].len);
-		at += chunk->ranges[i].len;
-	}
-	for (at = 0; at < chunk->prefix; at += span) {
-		to_frame = frame + update1_frame_span(chunk, at, &span);
-		memcpy(to_frame, prefix + at, span);
-	}
-	size = update1_frame_seal(g, chunk, chunk->n_pieces, m->file + e->src,
-				  frame);
-	check(ZSTD_decompress(out, chunk->prefix + chunk->bytes, frame, size) ==
-	      chunk->prefix + chunk->bytes);
-	check(!update1_chunk_check(g, chunk, 0, chunk->n_pieces,
-				   out + chunk->prefix));
-	memcpy(to, out + chunk->prefix + e->offset, len);
+	for (uint32_t i = 0; i < all; i++)
+		read_prefix(m, chunk, i,
+			    frames + update1_frames_at(chunk, 0, i));
+	size = update1_frames_seal(g, chunk, 0, all, m->file + e->src, frames);
+	bytes = update1_frames_bytes(g, chunk, 0, all);
+	out = malloc(bytes);
+	check(ZSTD_decompress(out, bytes, frames, size) == bytes);
+	check(!update1_frames_take(g, chunk, 0, all, out, out));
+	memcpy(to, out + e->offset, len);
 	free(out);
-	free(prefix);
-	free(frame);
+	free(frames);
 	free(chunk);
 }
 

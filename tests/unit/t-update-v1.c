@@ -20,7 +20,7 @@
 static u8 old_image[OLD], data[CHUNK];
 
 /* A directory of every kind of extent, and of saves. */
-static void sample(struct v1_writer *w)
+static void sample_of(struct v1_writer *w, u64 features)
 {
 	static const struct v1_range ranges[] = { { 5000, 7000 }, { 3, 4096 } };
 	static const struct v1_extent extents[] = {
@@ -43,6 +43,7 @@ static void sample(struct v1_writer *w)
 	};
 
 	v1_begin(w, BITS, CHUNK, PIECE, OLD, NEW);
+	w->super.incompat = cpu_to_le64(features);
 	w->page = 4;
 	v1_add_chunk(w, old_image, data, 16, ranges, 2);
 	v1_add_chunk(w, old_image, data + 100, 5, NULL, 0);
@@ -51,6 +52,11 @@ static void sample(struct v1_writer *w)
 		v1_add_extent(w, extents[i]);
 	for (size_t i = 0; i < sizeof(saves) / sizeof(saves[0]); i++)
 		v1_add_save(w, saves[i]);
+}
+
+static void sample(struct v1_writer *w)
+{
+	sample_of(w, UPDATE1_ALONE);
 }
 
 /* What the diff says, with the contents of the pages as @w has them. */
@@ -305,88 +311,127 @@ static void old_bytes_are_in_their_place_or_saved(void)
 
 /* ---- chunks -------------------------------------------------------------- */
 
-/* The first @bytes bytes of a chunk, as a reader gets them; NULL or why not. */
+static void fill_prefixes(const struct update1_chunk *chunk, u32 first, u32 end,
+			  u8 *frames)
+{
+	u32 at, len;
+
+	for (u32 k = first; k < end; k++) {
+		const struct update1_piece *piece = &chunk->pieces[k];
+		u8 *frame = frames + update1_frames_at(chunk, first, k);
+
+		at = 0;
+		for (u32 r = piece->first; r < piece->end; r++)
+			for (u32 i = 0; i < chunk->ranges[r].len; i++)
+				frame[update1_frames_span(piece, at++, &len)] =
+					old_image[chunk->ranges[r].offset + i];
+	}
+}
+
+/*
+ * The pieces of a chunk that bytes @from to @end are in, as a reader gets them,
+ * into their places at @to; NULL or why not.
+ */
 static const char *read_chunk(const struct update1_dir *dir, const u8 *stored,
-			      u32 len, u32 bytes, u8 *to)
+			      u32 len, u32 from, u32 end, u8 *to)
 {
 	static struct update1_chunk chunk;
+	const struct update1_geometry *g = &dir->g;
 	const char *why = NULL;
-	u32 pieces, size, n = 0;
-	u8 *frame, *out;
+	u32 first = update1_first_piece(g, from), size, n;
+	u8 *frames, *out;
 
-	if (update1_chunk_parse(&dir->g, stored, len, &chunk, &why))
+	if (update1_chunk_parse(g, stored, len, &chunk, &why))
 		return why;
-	pieces = update1_pieces(&dir->g, &chunk, bytes);
-	size = chunk.prefix + update1_pieces_bytes(&dir->g, &chunk, pieces);
-	frame = malloc(update1_frame_room(&dir->g));
+	end = update1_pieces(g, &chunk, end);
+	size = update1_frames_bytes(g, &chunk, first, end);
+	frames = malloc(update1_frames_room(g));
 	out = malloc(size);
-	for (u32 r = 0, at = 0; r < chunk.n_ranges; r++)
-		for (u32 i = 0; i < chunk.ranges[r].len; i++)
-			frame[update1_frame_span(&chunk, at++, &n)] =
-				old_image[chunk.ranges[r].offset + i];
-	n = update1_frame_seal(&dir->g, &chunk, pieces, stored, frame);
-	if (ZSTD_decompress(out, size, frame, n) != size)
+	fill_prefixes(&chunk, first, end, frames);
+	n = update1_frames_seal(g, &chunk, first, end, stored, frames);
+	check(n <= update1_frames_room(g));
+	if (ZSTD_decompress(out, size, frames, n) != size)
 		why = "zstd";
-	else if (update1_chunk_check(&dir->g, &chunk, 0, pieces,
-				     out + chunk.prefix))
+	else if (update1_frames_take(g, &chunk, first, end, out, to))
 		why = "checksum";
-	else
-		memcpy(to, out + chunk.prefix, size - chunk.prefix);
-	free(frame);
+	free(frames);
 	free(out);
 	return why;
 }
 
-static void chunks_decode_whole_and_in_part(void)
+static void decode_parts(u64 features)
 {
 	static const u32 starts[] = { 0, 100, 200 }, blocks[] = { 16, 5, 3 };
 	static u8 to[CHUNK];
 	struct update1_dir dir;
 	struct v1_writer w;
 
-	sample(&w);
+	sample_of(&w, features);
 	v1_end(&w);
 	check(!load_file(&w, &dir));
 	for (u32 c = 0; c < 3; c++)
-		for (u32 bytes = 1; bytes <= blocks[c] * BLOCK; bytes += 1023) {
-			memset(to, 0, sizeof(to));
-			check(!read_chunk(&dir, w.file + w.chunks[c].at,
-					  w.chunks[c].stored, bytes, to));
-			check(!memcmp(to, data + starts[c], bytes));
-		}
+		for (u32 end = 1; end <= blocks[c] * BLOCK; end += 1023)
+			for (u32 from = 0; from < end; from += 701) {
+				memset(to, 0, sizeof(to));
+				check(!read_chunk(&dir, w.file + w.chunks[c].at,
+						  w.chunks[c].stored, from, end,
+						  to));
+				check(!memcmp(to + from,
+					      data + starts[c] + from,
+					      end - from));
+			}
 	update1_dir_exit(&dir);
 	v1_free(&w);
 }
 
-/* Who wants none of the pieces before need not care for them. */
-static void pieces_are_checked_one_by_one(void)
+static void chunks_decode_whole_and_in_part(void)
 {
-	static struct update1_chunk chunk;
+	decode_parts(UPDATE1_ALONE);
+	decode_parts(0);
+}
+
+/* Who wants none of the other pieces need not care for them. */
+static void pieces_are_read_one_by_one(void)
+{
 	static u8 to[CHUNK];
 	struct update1_dir dir;
 	struct v1_writer w;
-	const u8 *stored;
-	const char *why;
+	u32 piece, n;
+	u8 *stored;
 
 	sample(&w);
 	v1_end(&w);
 	check(!load_file(&w, &dir));
+	piece = dir.g.piece_bytes;
 	stored = w.file + w.chunks[0].at;
-	check(!read_chunk(&dir, stored, w.chunks[0].stored, CHUNK, to));
-	check(!update1_chunk_parse(&dir.g, stored, w.chunks[0].stored, &chunk,
-				   &why));
-	check(chunk.n_pieces > 2);
-	for (u32 i = 0; i < chunk.n_pieces; i++) {
-		to[(i + 1) * dir.g.piece_bytes - 1]++;
-		for (u32 n = 1; n <= chunk.n_pieces; n++)
-			for (u32 first = 0; first < n; first++)
-				check(!update1_chunk_check(&dir.g, &chunk,
-							   first, n, to) ==
-				      (i < first || i >= n));
-		to[(i + 1) * dir.g.piece_bytes - 1]--;
-	}
+	n = CHUNK / piece;
+	check(n > 2);
+	stored[w.chunks[0].stored - 1] ^= 1; /* of the last one */
+	for (u32 first = 0; first < n; first++)
+		for (u32 end = first + 1; end <= n; end++)
+			check(!read_chunk(&dir, stored, w.chunks[0].stored,
+					  first * piece, end * piece,
+					  to) == (end < n));
 	update1_dir_exit(&dir);
 	v1_free(&w);
+}
+
+/* What has no prefix is decoded in its place: taken from there, to there. */
+static void pieces_are_taken_from_where_they_are(void)
+{
+	static u8 to[CHUNK];
+	struct update1_chunk chunk = { .bytes = CHUNK, .n_pieces = 4 };
+	struct update1_geometry g = { .piece_bytes = CHUNK / 4 };
+
+	for (u32 i = 0; i < 4; i++)
+		chunk.pieces[i].crc =
+			plat_crc32c(~0u, data + i * CHUNK / 4, CHUNK / 4);
+	memcpy(to + CHUNK / 4, data + CHUNK / 4, CHUNK / 2);
+	check(!update1_frames_take(&g, &chunk, 1, 3, to + CHUNK / 4, to));
+	check(!memcmp(to + CHUNK / 4, data + CHUNK / 4, CHUNK / 2));
+	to[CHUNK / 2]++;
+	check(update1_frames_take(&g, &chunk, 1, 3, to + CHUNK / 4, to) ==
+	      -EBADMSG);
 }
 
 /* More than one raw block of prefix; the most that the format allows. */
@@ -405,7 +450,7 @@ static void a_large_prefix_is_put_together(void)
 	v1_end(&w);
 	check(w.chunks[0].stored < 100);
 	check(!load_file(&w, &dir));
-	check(!read_chunk(&dir, w.file + w.chunks[0].at, w.chunks[0].stored,
+	check(!read_chunk(&dir, w.file + w.chunks[0].at, w.chunks[0].stored, 0,
 			  CHUNK, to));
 	check(!memcmp(to, old_image + 60000, CHUNK));
 	update1_dir_exit(&dir);
@@ -427,7 +472,8 @@ static void each_damaged_byte_of_a_chunk_is_found(void)
 		u8 *stored = w.file + w.chunks[1].at;
 
 		stored[i] ^= 1 << i % 8;
-		if (read_chunk(&dir, stored, w.chunks[1].stored, CHUNK, to))
+		if (read_chunk(&dir, stored, w.chunks[1].stored, 0, 5 * BLOCK,
+			       to))
 			found++;
 		else
 			check(!memcmp(to, data + 100, 5 * BLOCK));
@@ -467,9 +513,10 @@ static void each_wrong_chunk_header_is_refused(void)
 		{ "Chunk size out of range", 7, { 17, 0, 10, 1, 2, 3, 4 } },
 		{ "Chunk is cut off", 7, { 1, 0, 0, 1, 2, 3, 4 } },
 		{ "Chunk is cut off", 7, { 1, 0, 101, 1, 2, 3, 4 } },
+		{ NULL, 13, { 5, 0, 60, 0, 40, 1, 2, 3, 4, 1, 2, 3, 4 } },
 		{ "Chunk is cut off",
-		  12,
-		  { 5, 0, 60, 41, 1, 2, 3, 4, 1, 2, 3, 4 } },
+		  13,
+		  { 5, 0, 60, 0, 41, 1, 2, 3, 4, 1, 2, 3, 4 } },
 		{ "Chunk header is not what it says",
 		  8,
 		  { 1, 0, 10, 1, 2, 3, 4, 5 } },
@@ -482,6 +529,9 @@ static void each_wrong_chunk_header_is_refused(void)
 		{ "Chunk leans on too many ranges",
 		  8,
 		  { 1, 129, 2, 10, 1, 2, 3, 4 } },
+		{ "Chunk leans on too many ranges",
+		  17,
+		  { 5, 1, 0, 1, 10, 128, 2, 0, 1, 1, 2, 3, 4, 1, 2, 3, 4 } },
 		{ "Chunk leans on bytes past the old image",
 		  9,
 		  { 1, 1, 0, 0, 10, 1, 2, 3, 4 } },
@@ -494,6 +544,10 @@ static void each_wrong_chunk_header_is_refused(void)
 		{ "Prefix of a chunk is too large",
 		  11,
 		  { 1, 1, 0, 129, 128, 16, 10, 1, 2, 3, 4 } },
+		{ "Prefix of a chunk is too large",
+		  23,
+		  { 5,	 1, 0,	128, 128, 8, 10, 1, 255, 255, 15, 129,
+		    128, 8, 10, 1,   2,	  3, 4,	 1, 2,	 3,   4 } },
 	};
 	struct update1_dir dir;
 	struct v1_writer w;
@@ -1170,7 +1224,9 @@ static const struct test tests[] = {
 	{ "old bytes are in their place or saved",
 	  old_bytes_are_in_their_place_or_saved },
 	{ "chunks decode whole and in part", chunks_decode_whole_and_in_part },
-	{ "pieces are checked one by one", pieces_are_checked_one_by_one },
+	{ "pieces are read one by one", pieces_are_read_one_by_one },
+	{ "pieces are taken from where they are",
+	  pieces_are_taken_from_where_they_are },
 	{ "a large prefix is put together", a_large_prefix_is_put_together },
 	{ "each damaged byte of a chunk is found",
 	  each_damaged_byte_of_a_chunk_is_found },

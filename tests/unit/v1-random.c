@@ -383,6 +383,8 @@ void v1_random_pair(struct v1_pair *p, u64 seed, const struct v1_shape *shape)
 		piece *= 1 + v1_below(&p->state, 2);
 	v1_begin(&p->w, shape->block_bits, chunk, piece, p->old_size,
 		 p->new_size);
+	if (seed % 2)
+		p->w.super.incompat = 0; /* pieces lean on those before */
 	p->w.page = 1 + v1_below(&p->state, 50);
 	random_extents(p, shape);
 	random_epochs(p);

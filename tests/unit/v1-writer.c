@@ -66,6 +66,7 @@ void v1_begin(struct v1_writer *w, u32 block_bits, u32 chunk, u32 piece,
 	w->super.chunk_bytes = cpu_to_le32(chunk);
 	w->super.prefix_bytes = cpu_to_le32(262144);
 	w->super.piece_bytes = cpu_to_le32(piece);
+	w->super.incompat = cpu_to_le64(UPDATE1_ALONE);
 	w->super.old_size = cpu_to_le64(old_size);
 	w->super.new_size = cpu_to_le64(new_size);
 	append(w, zeros, sizeof(zeros));
@@ -134,18 +135,37 @@ u32 v1_add_ghost(struct v1_writer *w, u32 stored, u32 blocks,
 	return index;
 }
 
-static void *gather(const u8 *old, const struct v1_range *ranges, u32 n,
-		    size_t *len)
+/* The ranges of piece @k of @pieces; every piece gets some, if there are
+ * enough.
+ */
+static u32 ranges_of(u32 k, u32 pieces, const struct v1_range *ranges, u32 n,
+		     struct v1_range *to)
 {
-	struct bytes prefix = { 0 };
+	u32 found = 0;
 
-	for (u32 i = 0; i < n; i++)
-		put(&prefix, old + ranges[i].offset, ranges[i].len);
-	*len = prefix.len;
-	return prefix.at;
+	for (u32 i = k; i < n; i += pieces)
+		to[found++] = ranges[i];
+	return found;
 }
 
-/* The blocks of one piece; of the first, without the header of the frame. */
+static void gather(const u8 *old, const struct v1_range *ranges, u32 n,
+		   struct bytes *to)
+{
+	to->len = 0;
+	for (u32 i = 0; i < n; i++)
+		put(to, old + ranges[i].offset, ranges[i].len);
+}
+
+static u32 window_log(size_t bytes)
+{
+	u32 log = 10;
+
+	while (bytes >> log)
+		log++;
+	return log;
+}
+
+/* The blocks of one piece; of the first of a frame, without its header. */
 static void compress_piece(ZSTD_CCtx *zstd, const void *data, size_t len,
 			   bool first, struct bytes *to)
 {
@@ -161,25 +181,14 @@ static void compress_piece(ZSTD_CCtx *zstd, const void *data, size_t len,
 	free(buf);
 }
 
-static u32 window_log(size_t bytes)
+static void begin_frame(ZSTD_CCtx *zstd, const struct bytes *prefix, size_t len)
 {
-	u32 log = 10;
-
-	while (bytes >> log)
-		log++;
-	return log;
-}
-
-static ZSTD_CCtx *compressor(const void *prefix, size_t prefix_len, size_t len)
-{
-	ZSTD_CCtx *zstd = ZSTD_createCCtx();
-
+	ZSTD_CCtx_reset(zstd, ZSTD_reset_session_and_parameters);
 	ZSTD_CCtx_setParameter(zstd, ZSTD_c_compressionLevel, 3);
 	ZSTD_CCtx_setParameter(zstd, ZSTD_c_contentSizeFlag, 0);
 	ZSTD_CCtx_setParameter(zstd, ZSTD_c_windowLog,
-			       window_log(prefix_len + len));
-	ZSTD_CCtx_refPrefix(zstd, prefix, prefix_len);
-	return zstd;
+			       window_log(prefix->len + len));
+	ZSTD_CCtx_refPrefix(zstd, prefix->at, prefix->len);
 }
 
 static void put_header(struct bytes *to, const struct bytes *body)
@@ -193,37 +202,47 @@ static void put_header(struct bytes *to, const struct bytes *body)
 	put(to, body->at, body->len);
 }
 
-static void put_ranges(struct bytes *to, const struct v1_range *ranges, u32 n)
+static void put_ranges(struct bytes *to, const struct v1_range *ranges, u32 n,
+		       u64 *behind)
 {
-	u64 behind = 0;
-
 	put_number(to, n);
 	for (u32 i = 0; i < n; i++) {
-		put_signed(to, ranges[i].offset - behind);
+		put_signed(to, ranges[i].offset - *behind);
 		put_number(to, ranges[i].len);
-		behind = ranges[i].offset + ranges[i].len;
+		*behind = ranges[i].offset + ranges[i].len;
 	}
 }
 
 u32 v1_add_chunk(struct v1_writer *w, const u8 *old, const void *data,
 		 u32 blocks, const struct v1_range *ranges, u32 n_ranges)
 {
-	size_t prefix_len, len = (size_t)blocks << w->super.block_bits;
-	u32 piece = le32_to_cpu(w->super.piece_bytes), index;
-	void *prefix = gather(old, ranges, n_ranges, &prefix_len);
-	ZSTD_CCtx *zstd = compressor(prefix, prefix_len, len);
+	size_t len = (size_t)blocks << w->super.block_bits;
+	u32 piece = le32_to_cpu(w->super.piece_bytes), index, n;
+	bool alone = le64_to_cpu(w->super.incompat) & UPDATE1_ALONE;
+	u32 frames = alone ? (len + piece - 1) / piece : 1;
+	struct v1_range *own = malloc((n_ranges + 1) * sizeof(*own));
 	struct bytes body = { 0 }, pieces = { 0 }, crcs = { 0 }, all = { 0 };
+	struct bytes prefix = { 0 };
+	ZSTD_CCtx *zstd = ZSTD_createCCtx();
+	u64 behind = 0;
 
 	put_number(&body, blocks);
-	put_ranges(&body, ranges, n_ranges);
 	for (size_t at = 0; at < len; at += piece) {
-		size_t n = len - at < piece ? len - at : piece;
+		size_t bytes = len - at < piece ? len - at : piece;
 		size_t before = pieces.len;
 
-		compress_piece(zstd, data + at, n, !at, &pieces);
+		if (alone || !at) {
+			n = ranges_of(at / piece, frames, ranges, n_ranges,
+				      own);
+			gather(old, own, n, &prefix);
+			begin_frame(zstd, &prefix, alone ? bytes : len);
+			put_ranges(&body, own, n, &behind);
+		}
+		compress_piece(zstd, data + at, bytes, alone || !at, &pieces);
 		put_number(&body, pieces.len - before);
-		put_u32(&crcs, plat_crc32c(~0u, data + at, n));
+		put_u32(&crcs, plat_crc32c(~0u, data + at, bytes));
 	}
+	ZSTD_freeCCtx(zstd);
 	put(&body, crcs.at, crcs.len);
 	put_header(&all, &body);
 	put(&all, pieces.at, pieces.len);
@@ -231,8 +250,8 @@ u32 v1_add_chunk(struct v1_writer *w, const u8 *old, const void *data,
 	append(w, all.at, all.len);
 	w->chunks[index].data = malloc(len);
 	memcpy(w->chunks[index].data, data, len);
-	ZSTD_freeCCtx(zstd);
-	free(prefix);
+	free(own);
+	free(prefix.at);
 	free(body.at);
 	free(pieces.at);
 	free(crcs.at);
