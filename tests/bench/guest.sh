@@ -19,12 +19,13 @@ echo mono >$TRACING/instances/last/trace_clock
 cd /run
 echo 1 >/proc/sys/kernel/printk
 
-# Requests that reach the disks are counted; under a delay also what is asked
+# Requests that reach the disks are counted, where EVENT says, for what a disk
+# sends back because it is too early is issued again; under a delay also what is asked
 # of the delay, whose devices are the mapped ones 0 to 7: for a request that
 # is a flush the device mapper asks the disk for more than the target wanted.
 count_requests() {
 	echo 'hist:keys=dev,rwbs,nr_sector:size=4096' \
-		>$EVENTS/block_rq_issue/trigger
+		>"$EVENTS/${EVENT:-block_rq_issue}/trigger"
 	first=$(($(sed -n 's/ *\([0-9]*\) device-mapper/\1/p' /proc/devices |
 		tail -n 1) << 20))
 	echo "hist:keys=rwbs:size=1024 if dev >= $first && dev < $((first + 8))" \

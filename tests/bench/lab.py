@@ -30,8 +30,13 @@ for _name in ("bench", "bench-exact"):
     vm.MACHINES[_name] = vm.Machine(
         _name, "vm/amd64", "amd64", "ttyS0", exact=_name == "bench-exact",
         words="quiet no_timer_check nohz=off tsc=reliable")
+# Nothing of the host's is in what is measured there, disks neither.
+vm.MACHINES["bench-alone"] = vm.Machine(
+    "bench-alone", "vm/amd64", "amd64", "ttyS0", exact=True, alone=True,
+    words="quiet no_timer_check nohz=off tsc=reliable")
 # A program for the machine that prints what was counted so far.
 MARK = (f"#!/bin/sh\ncat {EVENTS}/block_rq_issue/hist "
+        f"{EVENTS}/block_rq_complete/hist "
         f"{EVENTS}/block_bio_queue/hist\n").encode()
 
 

@@ -68,8 +68,8 @@ def flushes_of(flags):
     return before.count("F") + (after.count("F") if letter else 0)
 
 
-# The disks are virtio's, with 16 minor numbers each.
-MINORS, DISK_MINORS = 1 << 20, 16
+MINORS = 1 << 20
+VIRTIO_MINORS = 16  # of each of virtio's disks
 
 
 def kind_of(flags, sectors):
@@ -83,13 +83,14 @@ def kind_of(flags, sectors):
     raise ValueError(f"unexpected device request '{flags}'")
 
 
-def requests(before, after, delay=False):
-    """What was added between two histograms."""
+def requests(before, after, delay=False, minors=VIRTIO_MINORS):
+    """What was added between two histograms; of disks of so many minor numbers
+    each."""
     result = Requests(collections.Counter(), collections.Counter(), 0,
                       stats=after.stats - before.stats)
     for (device, flags, sectors), count in (after.disk - before.disk).items():
         kind = kind_of(flags, sectors)
-        result.disks[device % MINORS // DISK_MINORS, kind] += count
+        result.disks[device % MINORS // minors, kind] += count
         if kind == "flush":
             result.flushes += count
         else:
@@ -112,18 +113,18 @@ def fio_line(line):
     return name, ms / 1000
 
 
-def samples(text, timed, delay):
+def samples(text, timed, delay, minors):
     """timed: [(key, seconds)] between the marks in text -> {key: Sample}."""
     marks = [Histogram(mark.splitlines())
              for mark in re.split(r"^MARK \d+\n", text, flags=re.M)[1:]]
     if len(marks) != len(timed) + 1:
         raise ValueError(f"{len(marks)} marks around {len(timed)} jobs")
-    return {key: Sample(seconds, requests(before, after, delay))
+    return {key: Sample(seconds, requests(before, after, delay, minors))
             for (key, seconds), before, after in
             zip(timed, marks, marks[1:])}
 
 
-def repetition(text, order, delay):
+def repetition(text, order, delay, minors=VIRTIO_MINORS):
     """{(phase, target) or name of an offline step: Sample}."""
     online, _, offline = text.partition("OFFLINE\n")
     rows = [fio_line(line) for line in online.splitlines()
@@ -132,17 +133,18 @@ def repetition(text, order, delay):
     if [key for key, _ in timed] != order:
         raise ValueError(f"{len(timed)} jobs where {len(order)} were asked "
                          f"for:\n{online}")
-    result = samples(online, timed, delay)
+    result = samples(online, timed, delay, minors) if order else {}
     steps = re.findall(r"^TIME (\S+) (\d+)", offline, re.M)
     timed = [(name, int(us) / 1e6) for name, us in steps]
     # The first step only makes the first mark, and has no time.
-    result.update(samples(offline, timed[1:], delay))
+    if timed:
+        result.update(samples(offline, timed[1:], delay, minors))
     return result
 
 
-def repetitions(console, order, delay):
+def repetitions(console, order, delay, minors=VIRTIO_MINORS):
     parts = re.split(r"^REPEAT \d+\n", console, flags=re.M)[1:]
-    return [repetition(part, order, delay) for part in parts]
+    return [repetition(part, order, delay, minors) for part in parts]
 
 
 def median(values):

@@ -221,3 +221,5 @@ def test_a_clock_that_counts_instructions_is_emulated():
     assert words[words.index("-accel") + 1] == "tcg"
     assert words[words.index("-icount") + 1] == "shift=0"
     assert "-icount" not in lab.vm.MACHINES["bench"].qemu("kvm")
+    words = lab.vm.MACHINES["bench-alone"].qemu("kvm")
+    assert words[words.index("-icount") + 1] == "shift=0,sleep=off"

@@ -18,15 +18,15 @@ import updatereport
 from fio import MIB
 
 # A disk is its first minor number: 16 for each. 254 << 20 is virtio's major.
-VDG, VDH = (254 << 20) + 6 * 16, (254 << 20) + 7 * 16
-BEFORE = f"""{VDH} WS 2048 10
+PROGRESS, MERGED = (254 << 20) + 4 * 16, (254 << 20) + 5 * 16
+BEFORE = f"""{MERGED} WS 2048 10
 stat update1 bytes_decoded 500
 stat update0 bytes_decoded 7
 """
-AFTER = f"""{VDH} WS 2048 58
-{VDH} FF 0 3
-{VDG} WFS 8 4
-{VDG} FF 0 4
+AFTER = f"""{MERGED} WS 2048 58
+{MERGED} FF 0 3
+{PROGRESS} WFS 8 4
+{PROGRESS} FF 0 4
 stat update1 bytes_decoded 65536
 stat update0 bytes_decoded 7
 stat merge records 4
@@ -40,10 +40,29 @@ def added():
 
 def test_requests_of_each_disk():
     got = added()
-    assert got.disks == {(7, "write"): 48, (7, "flush"): 3, (6, "write"): 4,
-                         (6, "flush"): 4}
+    assert got.disks == {(5, "write"): 48, (5, "flush"): 3, (4, "write"): 4,
+                         (4, "flush"): 4}
     assert got.flushes == 7
     assert got.written == 48 * MIB + 4 * 4096
+
+
+def test_disks_with_a_minor_number_each():
+    before = measure.Histogram()
+    after = measure.Histogram([f"{(252 << 20) + 3} R 8 7"])
+    assert measure.requests(before, after, minors=1).disks == {(3, "read"): 7}
+
+
+def test_a_repetition_without_fio_or_without_steps():
+    mark = f"MARK 0\n{MERGED} WS 2048 1\nMARK 1\n{MERGED} WS 2048 3\n"
+    reads = "new-4k-d1/raw;0;400;100;0;0\n" + mark
+    merges = "OFFLINE\nTIME begin 0\nTIME pipe 2000000\n" + mark
+    got = measure.repetition(reads, [("new-4k-d1", "raw")], 0)
+    assert list(got) == [("new-4k-d1", "raw")]
+    got = measure.repetition(merges, [], 0)
+    assert got["pipe"].seconds == 2 and sum(
+        got["pipe"].requests.writes.values()) == 2
+    with pytest.raises(ValueError):
+        measure.repetition(merges, [("new-4k-d1", "raw")], 0)
 
 
 def test_what_the_targets_counted():
@@ -99,11 +118,12 @@ def test_a_limit(text, run, value, met):
 def test_page_and_chart():
     run = model(2.0)
     sizes = {"diff1": 8 * MIB, "diff0": 12 * MIB, "packed": 6 * MIB}
-    page = updatereport.page(run, sizes)
+    page = updatereport.page(run, model(4.0), sizes)
     assert "| new-4k-d1 | update | 150/s | 0 % | 0.50 | 1.00 |" in page
     assert "| merge | 1000 ms | 0 % | 0 | 52 | 7 | 3 | 4 |" in page
     assert "| edited-64k-row-x4 | update | 0.25 |" in page
     assert "8.0 MiB in version 1" in page
+    assert "| new-4k-d1 | 0.50 | 0.25 |" in page
     assert page.count("| missed |") == updatereport.summary(run).count(
         " missed")
     svg = xml.dom.minidom.parseString(updatereport.chart(run))

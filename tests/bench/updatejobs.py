@@ -8,7 +8,7 @@ from pair import EDITED, REWRITTEN, UNCHANGED
 
 KIB = 1 << 10
 TARGETS = {
-    "raw": "/dev/vda",
+    "raw": "/dev/new",
     **{name: f"/dev/mapper/{name}" for name in
        ("linear", "verity", "snap4", "snap64", "update1", "update0")},
 }

@@ -6,7 +6,7 @@ from judge import Limit
 from pair import CHANGED
 from updatejobs import BY_NAME, ROOM
 
-PROGRESS, SYSTEM = 6, 7  # disks of a merge
+PROGRESS, SYSTEM = 4, 5  # disks of a merge
 AREA_NAMES = {"new": "rewritten area", "edited": "edited area"}
 
 

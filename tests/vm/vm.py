@@ -90,10 +90,11 @@ class Machine:
     arch, Debian's name for it; console, its device; slow, how many times as
     much time everything may take; words, for the kernel's command line; exact:
     one emulated processor, whose clock counts its instructions, each as a
-    nanosecond, and goes on with the host's only while it waits."""
+    nanosecond, and goes on with the host's only while it waits; alone: not even
+    then, but leaps to what the machine itself waits for."""
 
     def __init__(self, name, out, arch, console, slow=1, words="quiet",
-                 exact=False):
+                 exact=False, alone=False):
         self.name = name
         self.out = OUT / out
         self.arch = arch
@@ -101,6 +102,7 @@ class Machine:
         self.slow = slow
         self.words = words
         self.exact = exact
+        self.alone = alone
 
     def need(self, path):
         found = self.out / path
@@ -112,8 +114,10 @@ class Machine:
     def qemu(self, accelerator):
         if self.exact:
             accelerator = "tcg"
-        time = (["-smp", "1", "-icount", "shift=0"] if self.exact else
-                ["-smp", "2"])
+        time = ["-smp", "2"]
+        if self.exact:
+            time = ["-smp", "1", "-icount",
+                    "shift=0" + (",sleep=off" if self.alone else "")]
         if self.arch == "arm64":
             return ["qemu-system-aarch64", "-M", "virt", "-cpu", "cortex-a57",
                     "-accel", "tcg", *time]
