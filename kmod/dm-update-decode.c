@@ -427,8 +427,8 @@ static int decode_frames(struct update_source *source,
 	u32 bytes = update1_frames_bytes(g, chunk, first, end);
 	u32 len = update1_frames_seal(g, chunk, first, end, packed,
 				      decoder->frames);
-	bool alone = bytes == update1_pieces_bytes(g, chunk, end) - from;
-	void *out = alone ? to + from : decoder->out;
+	bool in_place = bytes == update1_pieces_bytes(g, chunk, end) - from;
+	void *out = in_place ? to + from : decoder->out;
 	int n = decompress_zstd(decoder->zstd, out, bytes, decoder->frames,
 				len);
 
