@@ -67,7 +67,8 @@ static struct update_decoder *choose_decoder(struct update_reader *reader,
 	struct update_decoder *decoder;
 
 	list_for_each_entry (decoder, &reader->decoders, list)
-		if (chunk && update_decoder_has(decoder, reader->source, chunk))
+		if (chunk &&
+		    update_window_has(&decoder->window, reader->source, chunk))
 			return decoder;
 	return list_last_entry(&reader->decoders, struct update_decoder, list);
 }
@@ -186,29 +187,32 @@ static struct slot *hold_chunk(struct update_reader *reader,
 /* ---- filling ------------------------------------------------------------ */
 
 /* What a lone read wants is read before a decoder is taken. */
-static int decode(struct update_reader *reader, struct slot *slot, u32 view,
-		  struct update_span *span)
+static int decode(struct update_reader *reader, struct slot *slot,
+		  const struct update_want *want, struct update_span *span)
 {
 	struct update_source *source = reader->source;
+	struct update_want all = *want;
 	struct update_decoder *decoder;
 	void *fetched = NULL;
 	int r;
 
+	all.whole = slot->whole;
 	if (!slot->whole)
 		fetched = update_fetch(source, &slot->chunk, slot->data);
 	if (IS_ERR(fetched))
 		return PTR_ERR(fetched);
 	decoder = update_decoder_get(reader, &slot->chunk);
-	r = update_decode(source, decoder, &slot->chunk, span, slot->whole,
-			  view, fetched, slot->data);
+	r = update_decode(source, decoder, &slot->chunk, span, &all, fetched,
+			  slot->data);
 	update_decoder_put(reader, decoder);
 	return r;
 }
 
-static void fill_slot(struct update_reader *reader, struct slot *slot, u32 view)
+static void fill_slot(struct update_reader *reader, struct slot *slot,
+		      const struct update_want *want)
 {
 	struct update_span span = slot->span;
-	int r = decode(reader, slot, view, &span);
+	int r = decode(reader, slot, want, &span);
 
 	spin_lock(&reader->lock);
 	if (r) {
@@ -240,10 +244,10 @@ static void fill_ahead(struct work_struct *work)
 {
 	struct slot *slot = container_of(work, struct slot, work);
 	struct update_view *view = &slot->reader->source->view;
-	u32 at = update_view_enter(view);
+	struct update_want want = { .view = update_view_enter(view) };
 
-	fill_slot(slot->reader, slot, at);
-	update_view_leave(view, at);
+	fill_slot(slot->reader, slot, &want);
+	update_view_leave(view, want.view);
 	put_slot(slot->reader, slot);
 }
 
@@ -251,7 +255,8 @@ static void fill_ahead(struct work_struct *work)
 
 const void *update_chunk_get(struct update_reader *reader,
 			     const struct update_ref *chunk,
-			     struct update_span span, bool whole, u32 view)
+			     struct update_span span,
+			     const struct update_want *want)
 {
 	struct slot *slot;
 	bool mine;
@@ -259,14 +264,14 @@ const void *update_chunk_get(struct update_reader *reader,
 
 	for (;;) {
 		spin_lock(&reader->lock);
-		slot = hold_chunk(reader, chunk, span, whole, &mine);
+		slot = hold_chunk(reader, chunk, span, want->whole, &mine);
 		spin_unlock(&reader->lock);
 		if (!slot) {
 			wait_event(reader->room, READ_ONCE(reader->n_idle));
 			continue;
 		}
 		if (mine)
-			fill_slot(reader, slot, view);
+			fill_slot(reader, slot, want);
 		else
 			wait_var_event(&slot->state,
 				       smp_load_acquire(&slot->state) !=

@@ -32,14 +32,14 @@ unsigned int update_reader_slots(const struct update_reader *reader);
 
 /*
  * Where @chunk lies, of which the bytes of @span, at least 1, are valid; or an
- * ERR_PTR: -EBADMSG for damaged contents, else of the I/O. @whole: if it has to
- * be decompressed, then all of it. @view: entered. What was got stays valid
- * until update_chunk_put(). A thread holds one chunk at a time: those who wait
- * for room would else wait for each other. May sleep.
+ * ERR_PTR: -EBADMSG for damaged contents, else of the I/O. What was got stays
+ * valid until update_chunk_put(). A thread holds one chunk at a time: those who
+ * wait for room would else wait for each other. May sleep.
  */
 const void *update_chunk_get(struct update_reader *reader,
 			     const struct update_ref *chunk,
-			     struct update_span span, bool whole, u32 view);
+			     struct update_span span,
+			     const struct update_want *want);
 /* The same if the chunk is in the cache, else NULL. Does not sleep. */
 const void *update_chunk_try(struct update_reader *reader,
 			     const struct update_ref *chunk,

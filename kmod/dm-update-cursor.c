@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "dm-update-cursor.h"
+#include "dm-update-old.h"
+#include "dm-update-stock.h"
 
 void update_cursor_init(struct update_cursor *cursor,
 			struct update_reader *reader, u64 at, u64 bytes)
@@ -70,17 +72,24 @@ static u64 into_piece(const struct update_cursor *cursor)
 static int hold(struct update_cursor *cursor)
 {
 	const struct update_ref *chunk = &cursor->piece.chunk;
-	struct update_span span =
-		update_source_span(update_reader_source(cursor->reader),
-				   cursor->next - 1, cursor->at, cursor->end);
+	struct update_source *source = update_reader_source(cursor->reader);
+	struct update_span span = update_source_span(source, cursor->next - 1,
+						     cursor->at, cursor->end);
+	struct update_want want = {
+		.whole = cursor->whole,
+		.view = cursor->view,
+		.stock = cursor->stock,
+	};
 	const void *data;
 
+	if (cursor->stock)
+		update_stock_fill(cursor->stock, source, cursor->view,
+				  cursor->next - 1);
 	if (cursor->cached)
 		data = update_chunk_try(cursor->reader, chunk, span)
 			       ?: ERR_PTR(-EAGAIN);
 	else
-		data = update_chunk_get(cursor->reader, chunk, span,
-					cursor->whole, cursor->view);
+		data = update_chunk_get(cursor->reader, chunk, span, &want);
 	if (IS_ERR(data))
 		return PTR_ERR(data);
 	cursor->data = data;

@@ -21,6 +21,7 @@ struct update_cursor {
 	bool cached; /* only what is there without waiting */
 	bool whole;  /* more of the chunks will be wanted soon */
 	bool room;   /* @to is kvmalloc'ed, with update_old_room() behind it */
+	struct update_stock *stock; /* of a reader of a row; or NULL */
 	/* Private: */
 	u32 view;
 	u32 next; /* piece behind this one */

@@ -4,8 +4,9 @@
 #include <linux/mm.h>
 #include <linux/zstd.h>
 
-#include "dm-update-decode.h"
 #include "dm-update-io.h"
+#include "dm-update-old.h"
+#include "dm-update-stock.h"
 
 #define DM_MSG_PREFIX "update"
 
@@ -58,246 +59,9 @@ int update_unpack(struct update_decoder *decoder,
 			  len);
 }
 
-/* ---- old bytes ---------------------------------------------------------- */
-
-size_t update_old_room(const struct update_source *source, u32 len)
-{
-	size_t room = update_read_room(source->system, len);
-
-	if (source->store.bdev)
-		room = max(room, update_read_room(source->store.bdev, len));
-	return room + SECTOR_SIZE;
-}
-
-struct block_device *update_old_find(const struct update_source *source,
-				     u32 view, u64 from, u32 *len, u64 *at)
-{
-	struct update1_place place = { .at = from, .len = *len };
-
-	if (view != UPDATE_NOT_BEGUN)
-		update1_old(&source->v1, view - 1, from, *len, &place);
-	*len = place.len;
-	*at = place.at;
-	if (!place.saved)
-		return source->system;
-	*at += source->store.at;
-	return source->store.bdev;
-}
-
-/*
- * Parts that lie in different places may meet at any byte, but reads go to
- * whole sectors of memory: each is read a little behind its place, and moved.
- */
-int update_old_read(struct update_source *source, u32 view, u64 from, u32 len,
-		    void *to)
-{
-	struct block_device *bdev;
-	void *found;
-	u32 n, done;
-	u64 at;
-
-	for (done = 0; done < len; done += n) {
-		n = len - done;
-		bdev = update_old_find(source, view, from + done, &n, &at);
-		found = update_read(source->io, bdev, at, n,
-				    to + round_up(done, SECTOR_SIZE));
-		if (IS_ERR(found))
-			return PTR_ERR(found);
-		memmove(to + done, found, n);
-	}
-	return 0;
-}
-
-/* ---- the prefixes of pieces of version 1 --------------------------------- */
-
-#define UPDATE_PARTS UPDATE1_MAX_RANGES /* more are read in turns */
-
-/* A run of bytes of a prefix. */
-struct update_part {
-	struct block_device *bdev;
-	u64 at;
-	u32 len;
-	u32 piece;
-	u32 to;	     /* byte of the piece's prefix */
-	void *found; /* when its read has begun, in decoder->out */
-};
-
-/* Reads of old bytes, several under way at once, into decoder->out. */
-struct gather {
-	struct update_source *source;
-	struct update_decoder *decoder;
-	u32 first;  /* piece in decoder->frames */
-	u32 piece;  /* that parts are added for ... */
-	u32 prefix; /* ... and bytes of its prefix that are */
-	u32 used;   /* of decoder->out */
-	u32 n;	    /* parts */
-	u32 begun; /* parts whose reads have begun; the others make one read: */
-	struct block_device *bdev;
-	u64 at; /* bytes of it */
-	u64 end;
-	struct update_reads reads;
-};
-
-static void begin_read(struct gather *gather)
-{
-	struct update_decoder *decoder = gather->decoder;
-	u32 len = gather->end - gather->at;
-	struct update_part *part;
-	void *found;
-
-	if (gather->begun == gather->n)
-		return;
-	found = update_reads_begin(&gather->reads, gather->source->io,
-				   gather->bdev, gather->at, len,
-				   decoder->out + gather->used);
-	gather->used += update_read_room(gather->bdev, len);
-	for (; gather->begun < gather->n; gather->begun++) {
-		part = &decoder->part[gather->begun];
-		part->found = found + (part->at - gather->at);
-	}
-}
-
-static void copy_part(struct gather *gather, const struct update_part *part)
-{
-	const struct update1_chunk *chunk = gather->decoder->chunk;
-	void *frame = gather->decoder->frames +
-		      update1_frames_at(chunk, gather->first, part->piece);
-	u32 done, n, at;
-
-	for (done = 0; done < part->len; done += n) {
-		at = update1_frames_span(&chunk->pieces[part->piece],
-					 part->to + done, &n);
-		n = min(n, part->len - done);
-		memcpy(frame + at, part->found + done, n);
-	}
-}
-
-/* An error may be in what lies between the parts, which nobody needs. */
-static int read_alone(struct gather *gather, struct update_part *part)
-{
-	part->found = update_read(gather->source->io, part->bdev, part->at,
-				  part->len, gather->decoder->out);
-	if (IS_ERR(part->found))
-		return PTR_ERR(part->found);
-	copy_part(gather, part);
-	return 0;
-}
-
-/* Waits for what was begun, and puts it into the frames. */
-static int collect(struct gather *gather)
-{
-	struct update_part *part = gather->decoder->part;
-	struct update_part *end = part + gather->n;
-	int failed, r = 0;
-
-	begin_read(gather);
-	failed = update_reads_wait(&gather->reads);
-	for (; !r && part < end; part++)
-		if (failed)
-			r = read_alone(gather, part);
-		else
-			copy_part(gather, part);
-	gather->n = gather->begun = gather->used = 0;
-	return r;
-}
-
-/* Whether the read up to @end fits behind those that have begun. */
-static bool fits(const struct gather *gather, struct block_device *bdev, u64 at,
-		 u64 end)
-{
-	return end - at <= gather->decoder->out_room &&
-	       update_read_room(bdev, end - at) <=
-		       gather->decoder->out_room - gather->used;
-}
-
-/* Whether a part can join those that make one read. */
-static bool joins(const struct gather *gather, struct block_device *bdev,
-		  u64 at, u32 len)
-{
-	return gather->begun < gather->n && gather->bdev == bdev &&
-	       at >= gather->at && at <= gather->end + UPDATE1_READ_GAP &&
-	       fits(gather, bdev, gather->at, max(gather->end, at + len));
-}
-
-/* Adds @len bytes at @at, and waits before if there is no room. */
-static int gather_part(struct gather *gather, struct block_device *bdev, u64 at,
-		       u32 len)
-{
-	struct update_part *part;
-	int r = 0;
-
-	if (gather->n == UPDATE_PARTS)
-		r = collect(gather);
-	if (!r && !joins(gather, bdev, at, len)) {
-		begin_read(gather);
-		if (!fits(gather, bdev, at, at + len))
-			r = collect(gather);
-		gather->bdev = bdev;
-		gather->at = gather->end = at;
-	}
-	if (r)
-		return r;
-	part = &gather->decoder->part[gather->n++];
-	*part = (struct update_part){
-		.bdev = bdev,
-		.at = at,
-		.len = len,
-		.piece = gather->piece,
-		.to = gather->prefix,
-	};
-	gather->prefix += len;
-	gather->end = max(gather->end, at + len);
-	return 0;
-}
-
-static int gather_range(struct gather *gather, u32 view,
-			const struct update1_range *range)
-{
-	u64 at, from = range->offset;
-	u32 n, left = range->len;
-	struct block_device *bdev;
-	int r;
-
-	for (; left; left -= n, from += n) {
-		n = left;
-		bdev = update_old_find(gather->source, view, from, &n, &at);
-		r = gather_part(gather, bdev, at, n);
-		if (r)
-			return r;
-	}
-	return 0;
-}
-
-/* The prefixes of the pieces from @first to before @end, into their frames. */
-static int read_prefixes(struct update_source *source,
-			 struct update_decoder *decoder, u32 first, u32 end,
-			 u32 view)
-{
-	const struct update1_chunk *chunk = decoder->chunk;
-	struct gather gather = {
-		.source = source,
-		.decoder = decoder,
-		.first = first,
-	};
-	int r = 0, last;
-	u32 i;
-
-	update_reads_init(&gather.reads);
-	for (gather.piece = first; gather.piece < end; gather.piece++) {
-		const struct update1_piece *piece =
-			&chunk->pieces[gather.piece];
-
-		gather.prefix = 0;
-		for (i = piece->first; !r && i < piece->end; i++)
-			r = gather_range(&gather, view, &chunk->ranges[i]);
-	}
-	last = collect(&gather);
-	return r ?: last;
-}
-
 /* ---- chunks as they are in the file -------------------------------------- */
 
-static u32 packed_limit(const struct update_source *source)
+u32 update_packed_most(const struct update_source *source)
 {
 	if (source->version) /* what is read is rounded up */
 		return source->v1.g.stored_bytes + 1024;
@@ -325,51 +89,61 @@ static u32 chunk_stored(const struct update_source *source,
 			       : update_chunk_packed(&source->v0, chunk->key);
 }
 
-bool update_decoder_has(const struct update_decoder *decoder,
-			const struct update_source *source,
-			const struct update_ref *chunk)
+bool update_window_has(const struct update_window *window,
+		       const struct update_source *source,
+		       const struct update_ref *chunk)
 {
 	u64 at = chunk_at(source, chunk);
 
-	return at >= decoder->got_at && at + chunk_stored(source, chunk) <=
-						decoder->got_at + decoder->got;
+	return at >= window->at &&
+	       at + chunk_stored(source, chunk) <= window->at + window->len;
 }
 
-static int read_packed(struct update_source *source,
-		       struct update_decoder *decoder, u64 at, u32 len)
+static int fill_window(struct update_window *window,
+		       struct update_source *source, u64 at, u32 len)
 {
 	void *found =
-		update_read(source->io, source->diff, at, len, decoder->packed);
+		update_read(source->io, source->diff, at, len, window->buf);
 
 	if (IS_ERR(found))
 		return PTR_ERR(found);
-	decoder->got_at = at;
-	decoder->got = len;
-	decoder->got_to = found;
+	window->at = at;
+	window->len = len;
+	window->found = found;
 	return 0;
 }
 
-/*
- * The first @len bytes of @chunk, with @more what follows, if that is more than
- * one or two chunks; or an ERR_PTR. An error may be in what follows.
- */
-static void *get_packed(struct update_source *source,
-			struct update_decoder *decoder,
-			const struct update_ref *chunk, u32 len, bool more)
+/* An error may be in what follows, which nobody needs. */
+void *update_window_get(struct update_window *window,
+			struct update_source *source,
+			const struct update_ref *chunk, u32 len, u32 most)
 {
 	u64 at = chunk_at(source, chunk);
-	u32 most = min_t(u64, packed_limit(source), chunks_end(source) - at);
 	int r = 0;
 
-	if (!update_decoder_has(decoder, source, chunk)) {
-		decoder->got = 0;
-		r = more && most >= 3 * len
-			    ? read_packed(source, decoder, at, most)
-			    : -EAGAIN;
+	if (!update_window_has(window, source, chunk)) {
+		window->len = 0;
+		most = min_t(u64, most, chunks_end(source) - at);
+		r = most > len ? fill_window(window, source, at, most)
+			       : -EAGAIN;
 		if (r)
-			r = read_packed(source, decoder, at, len);
+			r = fill_window(window, source, at, len);
 	}
-	return r ? ERR_PTR(r) : decoder->got_to + (at - decoder->got_at);
+	return r ? ERR_PTR(r) : window->found + (at - window->at);
+}
+
+/* What follows is read, too, if that is more than one or two chunks. */
+static void *get_packed(struct update_source *source,
+			struct update_decoder *decoder,
+			const struct update_ref *chunk, u32 len,
+			const struct update_want *want)
+{
+	struct update_window *window =
+		want->stock ? &want->stock->window : &decoder->window;
+	bool more = want->stock || (want->whole && window->room >= 3 * len);
+
+	return update_window_get(window, source, chunk, len,
+				 more ? window->room : len);
 }
 
 /* ---- chunks ------------------------------------------------------------- */
@@ -383,7 +157,7 @@ static int refuse(const char **why, const char *reason)
 static int decode_v0(struct update_source *source,
 		     struct update_decoder *decoder,
 		     const struct update_ref *ref, struct update_span *span,
-		     bool whole, void *to, const char **why)
+		     const struct update_want *how, void *to, const char **why)
 {
 	const struct update_dir *dir = &source->v0;
 	u32 len = chunk_stored(source, ref), want = span->end;
@@ -391,15 +165,15 @@ static int decode_v0(struct update_source *source,
 	int n;
 
 	/* A zstd frame is always decompressed whole. */
-	if (whole || dir->compression == UPDATE_ZSTD)
+	if (how->whole || dir->compression == UPDATE_ZSTD)
 		want = dir->chunks[ref->key].need;
 	if (dir->compression == UPDATE_NONE && want < len)
 		len = want;
-	packed = get_packed(source, decoder, ref, len, whole);
+	packed = get_packed(source, decoder, ref, len, how);
 	if (IS_ERR(packed))
 		return PTR_ERR(packed);
 	n = decompress(dir->compression, decoder->zstd, to,
-		       whole ? dir->chunk_bytes : want, dir->chunk_bytes,
+		       how->whole ? dir->chunk_bytes : want, dir->chunk_bytes,
 		       packed, len);
 	/*
 	 * A chunk that is too short would leave the end of what was there
@@ -444,7 +218,7 @@ static int decode_frames(struct update_source *source,
 static int decode_v1(struct update_source *source,
 		     struct update_decoder *decoder,
 		     const struct update_ref *ref, struct update_span *span,
-		     bool whole, u32 view, void *packed, void *to,
+		     const struct update_want *want, void *packed, void *to,
 		     const char **why)
 {
 	const struct update1_geometry *g = &source->v1.g;
@@ -453,7 +227,7 @@ static int decode_v1(struct update_source *source,
 	int r;
 
 	if (!packed)
-		packed = get_packed(source, decoder, ref, ref->stored, whole);
+		packed = get_packed(source, decoder, ref, ref->stored, want);
 	if (IS_ERR(packed))
 		return PTR_ERR(packed);
 	r = update1_chunk_parse(g, packed, ref->stored, chunk, why);
@@ -461,9 +235,11 @@ static int decode_v1(struct update_source *source,
 		return r;
 	if (chunk->bytes < span->end)
 		return refuse(why, "Chunk gives too little");
-	first = whole ? 0 : update1_first_piece(g, span->from);
-	end = whole ? chunk->n_pieces : update1_pieces(g, chunk, span->end);
-	r = read_prefixes(source, decoder, first, end, view);
+	first = want->whole ? 0 : update1_first_piece(g, span->from);
+	end = want->whole ? chunk->n_pieces
+			  : update1_pieces(g, chunk, span->end);
+	r = update_old_prefixes(source, decoder, first, end, want->view,
+				want->stock);
 	if (!r)
 		r = decode_frames(source, decoder, first, end, packed, to, why);
 	if (r)
@@ -504,18 +280,20 @@ void *update_fetch(struct update_source *source, const struct update_ref *chunk,
 
 int update_decode(struct update_source *source, struct update_decoder *decoder,
 		  const struct update_ref *chunk, struct update_span *span,
-		  bool whole, u32 view, void *fetched, void *to)
+		  const struct update_want *want, void *fetched, void *to)
 {
 	const char *why = "Chunk cannot be decompressed";
 	int r;
 
 	if (source->version)
-		r = decode_v1(source, decoder, chunk, span, whole, view,
-			      fetched, to, &why);
+		r = decode_v1(source, decoder, chunk, span, want, fetched, to,
+			      &why);
 	else
-		r = decode_v0(source, decoder, chunk, span, whole, to, &why);
+		r = decode_v0(source, decoder, chunk, span, want, to, &why);
 	if (r) { /* when it is tried again it is read again */
-		decoder->got = 0;
+		decoder->window.len = 0;
+		if (want->stock)
+			want->stock->window.len = 0;
 		complain(source, chunk, r, why);
 	}
 	return r;
@@ -540,7 +318,8 @@ static size_t out_room(const struct update_source *source)
 
 size_t update_decoder_memory(const struct update_source *source)
 {
-	size_t size = update_read_room(source->diff, packed_limit(source));
+	size_t size =
+		update_read_room(source->diff, update_packed_most(source));
 
 	if (uses_zstd(source))
 		size += zstd_dctx_workspace_bound();
@@ -558,7 +337,7 @@ void update_decoder_exit(struct update_decoder *decoder)
 	kvfree(decoder->out);
 	kvfree(decoder->frames);
 	kvfree(decoder->workspace);
-	kvfree(decoder->packed);
+	kvfree(decoder->window.buf);
 	memset(decoder, 0, sizeof(*decoder));
 }
 
@@ -594,9 +373,10 @@ int update_decoder_simple(struct update_decoder *decoder,
 {
 	int r = 0;
 
-	decoder->packed =
+	decoder->window.room = packed;
+	decoder->window.buf =
 		kvmalloc(update_read_room(source->diff, packed), GFP_KERNEL);
-	if (!decoder->packed)
+	if (!decoder->window.buf)
 		return -ENOMEM;
 	if (compression == UPDATE_ZSTD)
 		r = make_zstd(decoder);
@@ -611,7 +391,7 @@ int update_decoder_init(struct update_decoder *decoder,
 	int r = update_decoder_simple(decoder, source,
 				      source->version ? UPDATE_ZSTD
 						      : source->v0.compression,
-				      packed_limit(source));
+				      update_packed_most(source));
 
 	if (!r && source->version) {
 		r = make_v1(decoder, source);

@@ -7,6 +7,8 @@
 #include "dm-update-cursor.h"
 #include "dm-update-io.h"
 #include "dm-update-merge.h"
+#include "dm-update-old.h"
+#include "dm-update-stock.h"
 #include "dm-update-store.h"
 
 #define DM_MSG_PREFIX "update"
@@ -51,6 +53,7 @@ struct job {
 	enum leave leave;
 	struct save_row saves;
 	void *buf;
+	struct update_stock *stock; /* or NULL */
 };
 
 /* How far the rows of an epoch have been given out. */
@@ -103,23 +106,9 @@ struct update_merge {
 
 /* ---- one write ---------------------------------------------------------- */
 
-/* Begins with the chunk that byte @at of the image is from. */
-static void begin_chunk(struct update_merge *merge, u64 at)
-{
-	const struct update_source *source = merge->source;
-	struct update_span span = { .end = 1 };
-	struct update_piece piece;
-
-	update_source_piece(
-		source, update_source_find(source, at >> source->block_bits),
-		&piece);
-	if (piece.kind == UPDATE_PIECE_DATA)
-		update_chunk_ahead(merge->reader, &piece.chunk, span, true);
-}
-
 /*
- * In parts, while the chunk of the next one is read. Each has a view of its
- * own, for the next epoch waits until nobody has one of the epoch before.
+ * In parts. Each has a view of its own, for the next epoch waits until nobody
+ * has one of the epoch before.
  */
 static int read_row(struct job *job)
 {
@@ -127,14 +116,15 @@ static int read_row(struct job *job)
 	struct update_cursor cursor;
 	int r = 0;
 
+	if (job->stock)
+		update_stock_begin(job->stock, job->begin + job->bytes);
 	for (done = 0; !r && done < job->bytes; done += n) {
 		n = min(job->bytes - done, most);
-		if (n < job->bytes - done)
-			begin_chunk(job->merge, job->begin + done + n);
 		update_cursor_init(&cursor, job->merge->reader,
 				   job->begin + done, n);
 		cursor.whole = true;
 		cursor.room = true;
+		cursor.stock = job->stock;
 		r = update_cursor_read(&cursor, job->buf + done, n);
 		update_cursor_exit(&cursor);
 	}
@@ -752,7 +742,11 @@ void update_merge_state(struct update_merge *merge,
 
 size_t update_merge_memory(const struct update_merge *merge)
 {
-	return sizeof(*merge) + JOBS * (size_t)merge->buf_bytes;
+	size_t size = merge->buf_bytes;
+
+	if (merge->job[0].stock)
+		size += update_stock_memory(merge->source);
+	return sizeof(*merge) + JOBS * size;
 }
 
 /* ---- making and ending -------------------------------------------------- */
@@ -768,6 +762,7 @@ static int make_jobs(struct update_merge *merge)
 		job->buf = kvmalloc(merge->buf_bytes, GFP_KERNEL);
 		if (!job->buf)
 			return -ENOMEM;
+		job->stock = update_stock_create(merge->source);
 		job->merge = merge;
 		INIT_WORK(&job->work, run_job);
 		list_add(&job->list, &merge->idle);
@@ -792,8 +787,10 @@ static void free_merge(struct update_merge *merge)
 		destroy_workqueue(merge->wq);
 	if (merge->jobs)
 		destroy_workqueue(merge->jobs);
-	for (i = 0; i < JOBS; i++)
+	for (i = 0; i < JOBS; i++) {
+		update_stock_destroy(merge->job[i].stock);
 		kvfree(merge->job[i].buf);
+	}
 	kfree(merge);
 }
 

@@ -289,7 +289,7 @@ static struct update_dirent *load_entries(
 		goto free_entries;
 	*why = "Cannot read the directory";
 	packed = update_read(source->io, source->diff, geometry->dir_offset,
-			     geometry->dir_packed, decoder.packed);
+			     geometry->dir_packed, decoder.window.buf);
 	if (IS_ERR(packed))
 		n = PTR_ERR(packed);
 	else
@@ -378,7 +378,7 @@ static int load_page(struct update_source *source, struct update1_load *load,
 
 	*why = "Cannot read the directory";
 	bytes = update_read(source->io, source->diff, update1_load_at(load),
-			    update1_load_want(load), decoder->packed);
+			    update1_load_want(load), decoder->window.buf);
 	if (IS_ERR(bytes)) {
 		update1_load_cancel(load);
 		return PTR_ERR(bytes);

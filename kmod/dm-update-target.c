@@ -19,6 +19,7 @@
 #include "dm-update-ahead.h"
 #include "dm-update-cursor.h"
 #include "dm-update-merge.h"
+#include "dm-update-old.h"
 #include "dm-update-store.h"
 
 #define DM_MSG_PREFIX "update"

@@ -165,7 +165,7 @@ def edited(data):
 
 def test_what_lies_between_old_bytes_may_be_unreadable(tmp_path):
     """A chunk leans on two places, and what is between them, and read with
-    them, is on a bad part of the disk."""
+    them, is on a bad part of the disk: for a read, and for the merge."""
     old = noise(65536, 7) + bytes(65536)
     new = old[:65536] + edited(old[:12288]) + edited(old[20480:32768])
     new += bytes(len(old) - len(new))
@@ -184,5 +184,12 @@ def test_what_lies_between_old_bytes_may_be_unreadable(tmp_path):
         dd if=/dev/mapper/u bs=4k skip=16 iflag=direct 2>/run/dd > /run/got
         echo got=$(sha256sum < /run/got | cut -d' ' -f1)
         fails dd if=/dev/mapper/u of=/run/b bs=4k skip=3 count=2 iflag=direct
+        dmsetup remove u
+        map "3 progress /dev/vdc 0"
+        wait_phase done
+        echo merged=$(dd if=/dev/vda bs=4k skip=16 iflag=direct 2>/run/dd |
+            sha256sum | cut -d' ' -f1) errors=$(field 5)
         """)}, modules=["dm_mod"])
-    assert lab.part("gap").value("got") == sha(new[65536:])
+    part = lab.part("gap")
+    assert part.value("got") == sha(new[65536:])
+    assert part.value("merged").split() == [sha(new[65536:]), "errors=0"]

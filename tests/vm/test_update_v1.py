@@ -37,15 +37,32 @@ class Pair:
 
     def __init__(self, folder, seed, blocks):
         paths = [folder / f"{name}-{seed}" for name in ("old", "new", "diff")]
-        subprocess.run([maker(), str(seed), str(blocks), *paths], check=True)
+        self.make(paths, seed, blocks)
         self.old, self.new, self.diff = (p.read_bytes() for p in paths)
         self.new += bytes(-len(self.new) % 512)
         self.sectors = len(self.new) // 512
         self.disk = max(len(self.old), len(self.new))
         self.disk += -self.disk % 4096
 
+    def make(self, paths, seed, blocks):
+        subprocess.run([maker(), str(seed), str(blocks), *paths], check=True)
+
     def on_disk(self, image):
         return image + bytes(self.disk - len(image))
+
+
+class EditedPair(Pair):
+    """The second half of the new image is the first one with an edit every 500
+    bytes, so that all its chunks lean on as much of the old image."""
+
+    def make(self, paths, seed, blocks):
+        first = random.Random(seed).randbytes(blocks * 4096)
+        edited = b"".join(first[i:i + 490] + b"an edit" for i in
+                          range(0, len(first), 500))
+        paths[0].write_bytes(first + bytes(len(first)))
+        paths[1].write_bytes(first + (edited + first)[:len(first)])
+        subprocess.run([vm.OUT / "host/bowline", "diff", *paths[:2], "-o",
+                        paths[2]], check=True, capture_output=True)
 
 
 SCRIPT = """
@@ -170,6 +187,26 @@ def test_lone_reads(tmp_path):
     some = sorted(n for n in counts if n)
     assert len(some) >= 10, counts
     assert some[len(some) * 3 // 4] <= 2 * 4096, counts
+
+
+def test_old_bytes_of_a_row_are_read_together(tmp_path):
+    """Where each of the 32 chunks of a merge leans on 64 KiB of its own."""
+    pair = EditedPair(tmp_path, 9, 512)
+    result, disk, _ = run_pair(tmp_path, pair, """
+        map /dev/vda "4 paused $progress" || die map
+        system=$(ios vda 1)
+        diff=$(ios vdb 1)
+        dmsetup message u 0 resume
+        [ $(phase) = done ] || wait_event
+        echo system=$(($(ios vda 1) - system)) diff=$(($(ios vdb 1) - diff))
+        echo stats=$(dmsetup message u 0 stats)
+        """)
+    passes(result)
+    assert disk == pair.new
+    assert "chunks_decoded=32 " in result.value("stats")
+    system, diff = result.value("system").split(" diff=")
+    assert 2 <= int(system) <= 32 // 2
+    assert 2 <= int(diff) <= 32 // 4
 
 
 def test_power_cuts(tmp_path):
