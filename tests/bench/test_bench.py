@@ -223,3 +223,11 @@ def test_a_clock_that_counts_instructions_is_emulated():
     assert "-icount" not in lab.vm.MACHINES["bench"].qemu("kvm")
     words = lab.vm.MACHINES["bench-alone"].qemu("kvm")
     assert words[words.index("-icount") + 1] == "shift=0,sleep=off"
+
+
+@pytest.mark.parametrize("name, sums", [("bench", False), ("bench-exact", True),
+                                        ("bench-alone", True)])
+def test_an_emulator_makes_no_sums_by_the_hosts_clock(name, sums):
+    words = lab.vm.MACHINES[name].qemu("tcg")
+    without = words[words.index("-cpu") + 1].split(",")[1:]
+    assert {"-sse4.2", "-pclmulqdq"}.isdisjoint(without) == sums

@@ -44,7 +44,9 @@ each target, and the new image is merged into the old one.
   {repeats} repetitions: unpacking beside writing takes two. Their disks are QEMU's, in
   the memory of the host, which write 120 MB/s, as an eMMC. They have a write cache
   and cannot force single writes to the medium, so each such write costs a flush.
-  Nothing else may work hard on the host meanwhile.
+  Their processors have no instruction for the CRC-32C of every decoded chunk, as
+  boards' have: QEMU computes it bit by bit, and takes longer than the kernel's
+  tables, which make the sums here. Nothing else may work hard on the host meanwhile.
 - How many requests there were is what the kernel gave to the disks.
 - The contents are kernel modules. In the `same` third nothing changes; `new` has
   become other modules; in `edited` are the modules of the first third with an
