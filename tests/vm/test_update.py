@@ -416,9 +416,13 @@ def test_messages(tmp_path):
     result = setup.passes("""
         map /dev/vda "1 paused" || die map
         [ $(phase) = paused ] || die "not paused"
-        while [ ! -e /run/stop ]; do
-            dd if=/dev/mapper/u of=/dev/null bs=64k iflag=direct 2>/run/dd
-        done &
+        reader() {
+            while [ ! -e /run/stop ]; do
+                dd if=/dev/mapper/u of=/dev/null bs=64k iflag=direct 2>$1
+            done
+        }
+        # A busy host takes longer to begin one again than the merge waits.
+        for i in 1 2 3 4; do reader /run/dd-$i & done
         sleep 1
         dmsetup message u 0 resume
         sleep 2
