@@ -124,8 +124,7 @@ static void join_runs(struct update_stock *stock)
 	stock->n_runs = to + 1 - stock->run;
 }
 
-/* How much of @run fits behind @used bytes; what is between its parts counts.
- */
+/* Bytes of @run that fit behind @used; what lies between its parts counts. */
 static u32 fitting(const struct update_stock *stock,
 		   const struct update_run *run, size_t used)
 {
@@ -137,6 +136,7 @@ static u32 fitting(const struct update_stock *stock,
 				     round_down(left - around, SECTOR_SIZE));
 }
 
+/* As far as there is room: of the others a chunk reads its own. */
 static void read_runs(struct update_stock *stock, struct update_source *source)
 {
 	struct update_reads reads;
