@@ -205,8 +205,7 @@ static int gather_range(struct gather *gather,
 		bdev = update_old_find(gather->source, gather->view, from, &n,
 				       &at);
 		if (gather->stock)
-			found = update_stock_find(gather->stock, gather->view,
-						  bdev, at, n);
+			found = update_stock_find(gather->stock, bdev, at, n);
 		if (found) {
 			put_bytes(gather, gather->piece, gather->prefix, n,
 				  found);

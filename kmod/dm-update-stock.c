@@ -159,6 +159,7 @@ static void read_runs(struct update_stock *stock, struct update_source *source)
 	stock->n_runs = update_reads_wait(&reads) ? 0 : i;
 }
 
+/* What a room of the save area had in the view before is no matter any more. */
 static bool is_filled(const struct update_stock *stock, u32 view, u32 i)
 {
 	return stock->view == view && i >= stock->first && i < stock->behind;
@@ -178,13 +179,11 @@ void update_stock_fill(struct update_stock *stock, struct update_source *source,
 	read_runs(stock, source);
 }
 
-const void *update_stock_find(const struct update_stock *stock, u32 view,
+const void *update_stock_find(const struct update_stock *stock,
 			      struct block_device *bdev, u64 at, u32 len)
 {
 	const struct update_run *run = stock->run;
 
-	if (stock->view != view)
-		return NULL;
 	for (; run < stock->run + stock->n_runs; run++)
 		if (run->bdev == bdev && at >= run->at && at + len <= run->end)
 			return run->found + (at - run->at);

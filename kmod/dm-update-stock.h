@@ -56,8 +56,11 @@ void update_stock_begin(struct update_stock *stock, u64 end);
  */
 void update_stock_fill(struct update_stock *stock, struct update_source *source,
 		       u32 view, u32 i);
-/* Where it has @len bytes of @bdev at @at, or NULL. @view: entered. */
-const void *update_stock_find(const struct update_stock *stock, u32 view,
+/*
+ * Where it has @len bytes of @bdev at @at, or NULL; as they are in the view
+ * that it was filled for.
+ */
+const void *update_stock_find(const struct update_stock *stock,
 			      struct block_device *bdev, u64 at, u32 len);
 
 #endif

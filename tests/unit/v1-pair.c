@@ -6,18 +6,7 @@
  */
 #include <stdio.h>
 
-#include "v1-random.h"
-#include "verify.h"
-
-static void spill(const char *path, const void *bytes, size_t len)
-{
-	FILE *f = fopen(path, "w");
-
-	if (f && fwrite(bytes, 1, len, f) == len && !fclose(f))
-		return;
-	perror(path);
-	exit(1);
-}
+#include "v1-files.h"
 
 int main(int argc, char **argv)
 {
@@ -41,12 +30,7 @@ int main(int argc, char **argv)
 	if (argc == 7 && p.w.n_saves)
 		memmove(p.w.saves, p.w.saves + 1,
 			--p.w.n_saves * sizeof(*p.w.saves));
-	sha256(p.old, p.old_size, p.w.super.old_sha256);
-	sha256(p.new, p.new_size, p.w.super.new_sha256);
-	v1_end(&p.w);
-	spill(argv[3], p.old, p.old_size);
-	spill(argv[4], p.new, p.new_size);
-	spill(argv[5], p.w.file, p.w.size);
+	v1_pair_write(&p, argv + 3);
 	v1_pair_free(&p);
 	return 0;
 }

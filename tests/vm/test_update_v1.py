@@ -20,15 +20,15 @@ RECORD, SEQUENCE = 4096, 8  # bytes of one; where in it its number is
 
 
 @functools.lru_cache(maxsize=None)
-def maker():
-    """The program v1-pair of the unit tests. One process makes it, or another
-    would find it half made."""
+def maker(name="v1-pair"):
+    """A program of the unit tests. One process makes it, or another would find
+    it half made."""
     UNIT.mkdir(parents=True, exist_ok=True)
     with open(UNIT / "v1-pair.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         subprocess.run(["make", "-s", "-C", vm.TOP / "tests/unit", f"O={UNIT}",
-                        UNIT / "v1-pair"], check=True)
-    return UNIT / "v1-pair"
+                        UNIT / name], check=True)
+    return UNIT / name
 
 
 class Pair:
@@ -63,6 +63,11 @@ class EditedPair(Pair):
         paths[1].write_bytes(first + (edited + first)[:len(first)])
         subprocess.run([vm.OUT / "host/bowline", "diff", *paths[:2], "-o",
                         paths[2]], check=True, capture_output=True)
+
+
+class RoomsPair(Pair):
+    def make(self, paths, seed, blocks):
+        subprocess.run([maker("v1-rooms"), *paths], check=True)
 
 
 SCRIPT = """
@@ -207,6 +212,34 @@ def test_old_bytes_of_a_row_are_read_together(tmp_path):
     system, diff = result.value("system").split(" diff=")
     assert 2 <= int(system) <= 32 // 2
     assert 2 <= int(diff) <= 32 // 4
+
+
+def test_old_bytes_that_move_while_a_row_is_read(tmp_path):
+    """Read ahead, a row has old bytes of its last chunk from their place; by
+    the time it comes to that chunk, they have a room of the save area. It must
+    not take what was in that room before, which it has read along with the two
+    rooms beside it. Slow reads and writes make sure that it comes to this."""
+    pair = RoomsPair(tmp_path, 0, 0)
+    result, disk, _ = run_pair(tmp_path, pair, """
+        slowly() { dmsetup create $1 --table \\
+            "0 $(blockdev --getsz $2) delay $2 0 $3 $2 0 $4" || die $1; }
+        stat() { dmsetup message u 0 stats | tr ' ' '\\n' |
+            sed -n "s/^$1=//p"; }
+        slowly system /dev/vda 700 0
+        slowly stage /dev/vdc 0 300
+        map /dev/mapper/system "4 paused progress /dev/mapper/stage 0" ||
+            die map
+        dmsetup message u 0 yield off
+        dmsetup message u 0 resume
+        while [ $(stat records) -lt 2 ]; do usleep 20000; done
+        echo moved=$(stat chunks_decoded)
+        [ $(phase) = done ] || wait_event
+        echo phase=$(phase) stats=$(dmsetup message u 0 stats)
+        """, modules=["dm_delay"])
+    passes(result)
+    assert result.value("moved") == "1"
+    assert result.value("phase").startswith("done ")
+    assert disk == pair.new
 
 
 def test_power_cuts(tmp_path):
