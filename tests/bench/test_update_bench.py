@@ -8,6 +8,7 @@ import xml.dom.minidom
 
 import pytest
 
+import benchupdate
 import judge
 import lab
 import measure
@@ -63,6 +64,14 @@ def test_a_repetition_without_fio_or_without_steps():
         got["pipe"].requests.writes.values()) == 2
     with pytest.raises(ValueError):
         measure.repetition(merges, [("new-4k-d1", "raw")], 0)
+
+
+def test_large_reads_are_as_fast_as_the_disk_in_the_mean():
+    in_20_ms = benchupdate.SPEED / benchupdate.CORE * MIB / 50
+    large = [p for p in updatejobs.PHASES if p.size >= 128 << 10]
+    assert large
+    for phase in large:
+        assert phase.size * phase.count >= 12 * in_20_ms, phase.name
 
 
 def test_what_the_targets_counted():
