@@ -24,7 +24,7 @@ CORE, SLOW_CORE = 2, 1
 FILES = ("new", "old", "diff1", "diff0", "hashes")
 STORE = 2 * pair.CHANGED  # exceptions of a snapshot
 MERGE_FILES = ("new", "old", "diff1", "diff0", "progress", "merged")
-MERGES = 5
+REPEATS = 5
 STATS = b"""for name in update1 update0 merge; do
 	[ -e /dev/mapper/$name ] || continue
 	dmsetup message $name 0 stats | tr ' =' '\\n ' | sed "s/^/stat $name /"
@@ -47,19 +47,18 @@ def whole(path):
     return f"{path.name}:{size}"
 
 
-def measure_reads(work, plan, table, core):
-    """One repetition: another one gives the same, or nearly."""
+def measure_reads(work, plan, table, core, repeats):
     disks = [whole(work / name) for name in FILES] + [
         f"{name}:{STORE // MIB}" for name in ("stores4", "stores64")]
     text = console(
         "bench-update", work, [work / name for name in FILES], plan,
-        {"REPEATS": 1, "EVENT": "block_rq_complete",
+        {"REPEATS": repeats, "EVENT": "block_rq_complete",
          "VERITY": f"'{table}'", "LATENCY": LATENCY * core,
          "SPEED": SPEED // core, "DISKS": f"'{' '.join(disks)}'"},
         kind="bench-alone", memory=1280, timeout=3600,
         modules=["dm_mod", "dm_update", "dm_verity", "dm_snapshot",
                  "sha256_generic", "null_blk"])
-    return repetitions(text, plan[1], 0, minors=1)[0]
+    return repetitions(text, plan[1], 0, minors=1)
 
 
 def measure_merges(work, repeats):
@@ -80,13 +79,14 @@ def measure(repeats, phases, targets):
         sizes = {name: (work / name).stat().st_size
                  for name in ("diff1", "diff0", "packed")}
         reads = measure_reads(work, updatejobs.plan(phases, targets), table,
-                              CORE)
+                              CORE, repeats)
         slow = measure_reads(
             work, updatejobs.plan([p for p in phases if p.quick],
-                                  updatejobs.QUICK), table, SLOW_CORE)
+                                  updatejobs.QUICK), table, SLOW_CORE, 1)
         merges = measure_merges(work, repeats)
-    return (Run([{**reads, **merge} for merge in merges], 0), Run([slow], 0),
-            sizes)
+    return (Run([{**read, **merge} for read, merge in
+                 zip(reads, merges, strict=True)], 0),
+            Run(slow, 0), sizes)
 
 
 def main():
@@ -94,7 +94,7 @@ def main():
     parser.add_argument("quick", nargs="?", choices=["quick"])
     quick = parser.parse_args().quick
     phases = [p for p in updatejobs.PHASES if p.quick or not quick]
-    run, slow, sizes = measure(1 if quick else MERGES, phases,
+    run, slow, sizes = measure(1 if quick else REPEATS, phases,
                          updatejobs.QUICK if quick
                          else tuple(updatejobs.TARGETS))
     into = vm.OUT if quick else lab.TOP / "docs"

@@ -22,28 +22,29 @@ HEAD = """# Speed of the update target
 
 `make bench-update` wrote this page: fio on Debian's kernel in QEMU reads one
 new image of {size} MiB, of which {changed} MiB differ from the old one, by way of
-each target, and the new image is merged into the old one.
+each target, and the new image is merged into the old one. Figures are medians of
+{repeats} repetitions.
 
 - **Reads are timed by a clock that counts instructions.** The machine has one
   emulated processor, and its clock goes on by a nanosecond with each instruction,
-  whatever the host does meanwhile. Another run gives nearly the same: of ten figures
-  two have differed by a tenth, for the machine starts from the host's disks. By the
-  host's clock an emulated processor does some 300 million instructions a second, a
-  fraction of what a board's core does, beside a disk as fast as the host's memory.
-  So it was measured before, and decoding seemed to take several times as long
-  beside reading as it does on a board.
+  whatever the host does meanwhile. By the host's clock an emulated processor does
+  some 300 million instructions a second, a fraction of what a board's core does,
+  beside a disk as fast as the host's memory. So it was measured before, and decoding
+  seemed to take several times as long beside reading as it does on a board.
+- Random reads come in another order each time, and where blocks lie beside some that
+  were just read, much is ready.
 - **The board** that is meant has a core of 2 * 10^9 instructions a second and an
   eMMC that reads 166 MB/s (as on boards with an i.MX 8M Mini) and takes 0.12 ms for
   a request, one at a time. The machine's processor does half as many, so its disks
   are half as fast: its times are twice the board's, and ratios are the same. A board
   with more cores shares the decoding among them; this machine has one. What a core
-  half as fast gives stands below.
+  half as fast gives, in one repetition, stands below.
 - The disks of the reads are in the machine's own memory (`null_blk`): 0.24 ms for
   each request, and 83 MiB/s in the mean of 20 ms.
-- **Merges** are timed by the host's clock, on two emulated processors, as medians of
-  {repeats} repetitions: unpacking beside writing takes two. Their disks are QEMU's, in
-  the memory of the host, which write 120 MB/s, as an eMMC. They have a write cache
-  and cannot force single writes to the medium, so each such write costs a flush.
+- **Merges** are timed by the host's clock, on two emulated processors: unpacking
+  beside writing takes two. Their disks are QEMU's, in the memory of the host, which
+  write 120 MB/s, as an eMMC. They have a write cache and cannot force single writes
+  to the medium, so each such write costs a flush.
   Their processors have no instruction for the CRC-32C of every decoded chunk, as
   boards' have: QEMU computes it bit by bit, and takes longer than the kernel's
   tables, which make the sums here. Nothing else may work hard on the host meanwhile.
@@ -58,9 +59,8 @@ each target, and the new image is merged into the old one.
   a persistent exception store.
 - `d16` is queue depth 16, `row` one request after the other, `x4` four readers
   of the same. Of these 4 KiB are read by nobody ahead of time but the target.
-- Under "single" stands what the repetitions of the merges gave each by itself; a
-  figure whose limit lies between these two is a toss. A limit counts as met
-  within 1 %.
+- Under "single" stands what the repetitions gave each by itself; a figure whose
+  limit lies between these two is a toss. A limit counts as met within 1 %.
 
 ![The same as bars](bench-update.svg)
 """
