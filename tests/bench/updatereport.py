@@ -31,8 +31,7 @@ each target, and the new image is merged into the old one. Figures are medians o
   some 300 million instructions a second, a fraction of what a board's core does,
   beside a disk as fast as the host's memory. So it was measured before, and decoding
   seemed to take several times as long beside reading as it does on a board.
-- Random reads come in another order each time, and where blocks lie beside some that
-  were just read, much is ready.
+- Random reads come in another order each time.
 - **The board** that is meant has a core of 2 * 10^9 instructions a second and an
   eMMC that reads 166 MB/s (as on boards with an i.MX 8M Mini) and takes 0.12 ms for
   a request, one at a time. The machine's processor does half as many, so its disks
